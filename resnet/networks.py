@@ -129,7 +129,7 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for stage in self.stages:
-            x = self.get_submodule(stage)(x)
+            x = getattr(self, stage)(x)
         return self.fc(self.avgpool(x).flatten(1))
 
 

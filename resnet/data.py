@@ -1,0 +1,92 @@
+"""Digits to learn from: MNIST held whole as one tensor, or drawn ones where MNIST is not wanted; and their batches."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resnet import ink
+from resnet.augment import augment
+from resnet.drawings import DRAWINGS
+
+HELD_OUT = 5_000  # of MNIST's 60,000 training images, the last: to choose by
+
+
+class Digits(NamedTuple):
+    """`images` (N, 1, 28, 28) uint8, 0 = paper; `labels` (N,) int64 in 0 to 9."""
+
+    images: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> "Digits":
+        return Digits(self.images.to(device), self.labels.to(device))
+
+
+class Splits(NamedTuple):
+    """What is learnt from, what is chosen by, and what is read once, at the end."""
+
+    train: Digits
+    held_out: Digits
+    test: Digits
+
+
+def mnist(root: str) -> Splits:
+    """MNIST by torchvision: 55,000 / 5,000 / 10,000 digits, downloaded to `root` where they are not there yet.
+
+    Raises `FileNotFoundError` where they are not there and cannot be downloaded.
+    """
+    from torchvision.datasets import MNIST
+
+    try:
+        train, test = (MNIST(root, train=train, download=True) for train in (True, False))
+    except (OSError, RuntimeError) as error:
+        raise FileNotFoundError(
+            f"MNIST is not in {root} and could not be downloaded ({error}); put train-images-idx3-ubyte, "
+            f"train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte into {root}/MNIST/raw"
+        ) from error
+    images, labels = train.data[:, None], train.targets
+    return Splits(
+        Digits(images[:-HELD_OUT], labels[:-HELD_OUT]),
+        Digits(images[-HELD_OUT:], labels[-HELD_OUT:]),
+        Digits(test.data[:, None], test.targets),
+    )
+
+
+def drawn(seed: int = 0, copies: int = 64) -> Splits:
+    """Our ten drawings, slanted and stretched at random: enough to walk through training in seconds, no more."""
+    random = np.random.default_rng(seed)
+
+    def some(copies: int) -> Digits:
+        images, labels = [], list(range(10)) * copies
+        for label in labels:
+            bend = np.eye(2) + random.uniform(-0.2, 0.2, (2, 2))
+            images.append(ink.from_strokes([np.array(stroke) @ bend for stroke in DRAWINGS[label]]))
+        return Digits(torch.tensor(np.stack(images) * 255).byte()[:, None], torch.tensor(labels))
+
+    return Splits(some(copies), some(copies // 8), some(copies // 8))
+
+
+class Batches:
+    """Batches of (images (B, 1, 28, 28) float32 in [0, 1], labels (B,)), on the digits' device.
+
+    With a `generator` (a CPU one) they are for training: shuffled and augmented. Without, they come in order, as they
+    are.
+    """
+
+    def __init__(self, digits: Digits, batch_size: int, generator: torch.Generator | None = None) -> None:
+        self.digits, self.batch_size, self.generator = digits, batch_size, generator
+
+    def __len__(self) -> int:
+        return -(-len(self.digits.labels) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.arange(len(self.digits.labels))
+        if self.generator is not None:
+            order = order[torch.randperm(len(order), generator=self.generator)]
+        for chosen in order.to(self.digits.labels.device).split(self.batch_size):
+            images = self.digits.images[chosen].float() / 255
+            if self.generator is not None:
+                images = augment(images, self.generator)
+            yield images, self.digits.labels[chosen]
