@@ -1,0 +1,76 @@
+"""A trained network on disk: plain data that rebuilds its network by itself and says how it was made."""
+
+import contextlib
+import os
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resnet.networks import ARCHITECTURES, create
+
+FORMAT = "resnet-mnist/1"
+SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint; the message says why and what to do."""
+
+
+@dataclass
+class Checkpoint:
+    """`history` holds data, seed, settings, versions, parameters, epochs (a list of measures) and test (or None)."""
+
+    architecture: str
+    weights: dict[str, Tensor]
+    history: dict[str, Any]
+    unfinished: dict[str, Any] | None = None  # the optimizer's and scheduler's states, until training has ended
+
+    def build(self) -> nn.Module:
+        """The network with these weights, on the CPU, in evaluation mode."""
+        model = create(self.architecture)
+        model.load_state_dict(self.weights)
+        return model.eval()
+
+
+def save(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Writes all of it or nothing: to a temporary name beside `path`, then over it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save({"format": FORMAT, **vars(checkpoint)}, temporary)
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Nothing in the file is run. Raises `CheckpointError` for one that is missing, damaged, foreign or unsafe."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}; make it with: python train.py --output {path}")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is cut short, or is no PyTorch file; copy or train it again")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise CheckpointError(f"{path} holds more than plain data and was not opened, for it could run code") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise CheckpointError(f"{path} is damaged, or is no PyTorch file; copy or train it again") from None
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise CheckpointError(f"{path} was not written by this program's train.py; choose one that was")
+    try:
+        checkpoint = Checkpoint(**content)
+        checkpoint.build()
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path} does not fit any network here ({reason}); known are: {', '.join(ARCHITECTURES)}"
+        ) from None
+    return checkpoint

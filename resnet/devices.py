@@ -1,0 +1,15 @@
+"""Which device computes: the one named, else CUDA, then MPS, then the CPU."""
+
+import torch
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """Raises `ValueError` where `name` is no device that torch has here."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError):  # torch raises each of them for one missing device
+        raise ValueError(f"no device {name!r} here; leave it out, or say cpu, cuda or mps") from None
+    return device

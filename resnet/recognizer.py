@@ -1,0 +1,41 @@
+"""A trained network that reads digits."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from resnet import checkpoint
+from resnet.devices import choose_device
+from resnet.ink import SIZE
+
+DEFAULT = "small"  # the architecture that train.py makes and demo.py shows unless told otherwise
+
+
+class Recognizer:
+    """(N, 28, 28) digits -> (N, 10) probabilities. `architecture` and `history` say what it is and how it was made."""
+
+    def __init__(self, trained: checkpoint.Checkpoint, device: torch.device) -> None:
+        self.architecture, self.history, self.device = trained.architecture, trained.history, device
+        self.model = trained.build().to(device, memory_format=torch.channels_last)
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, device: str | None = None) -> "Recognizer":
+        """From a checkpoint (the shipped one), on a device (CUDA, then MPS, then the CPU).
+
+        Raises `CheckpointError` for a file that is none, `ValueError` for a device that is not there.
+        """
+        path = checkpoint.SHIPPED / f"{DEFAULT}.pt" if path is None else path
+        return cls(checkpoint.load(path), choose_device(device))
+
+    @torch.inference_mode()
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """(N, 28, 28) in [0, 1], as `resnet.ink` makes them -> (N, 10) float32, each row summing to 1.
+
+        Raises `ValueError` for another shape.
+        """
+        images = np.asarray(images, np.float32)
+        if images.ndim != 3 or images.shape[1:] != (SIZE, SIZE):
+            raise ValueError(f"digits must be (N, {SIZE}, {SIZE}); this array is {images.shape}")
+        logits = self.model(torch.from_numpy(images)[:, None].to(self.device))
+        return logits.softmax(dim=1).cpu().numpy()

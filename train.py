@@ -1,0 +1,152 @@
+"""Train a residual network to read digits: the standard loop on MNIST's training images. `python train.py --help`"""
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from resnet import ARCHITECTURES, CheckpointError, checkpoint, create, data
+from resnet.devices import choose_device
+from resnet.recognizer import DEFAULT
+from resnet.training import evaluate, train_one_epoch
+
+
+def setting(default: Any, help: str, **options: Any) -> Any:
+    return field(default=default, metadata={"help": help, **options})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What makes the weights: the same settings on the same machine make the same weights. Each is a flag."""
+
+    arch: str = setting(DEFAULT, "the network", choices=list(ARCHITECTURES))
+    epochs: int = setting(30, "passes over the training images")
+    batch_size: int = setting(128, "images a step")
+    lr: float = setting(5e-3, "AdamW's highest learning rate; it rises to that and falls to nothing in one cycle")
+    seed: int = setting(0, "of the first weights, and of the order and the augmentation of the images")
+    smoke: bool = setting(False, "walk through in seconds: two epochs on a few drawn digits instead of MNIST")
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        settings, started, output = prepare(args)
+        device = choose_device(args.device)
+        splits = data.drawn(settings.seed) if settings.smoke else data.mnist(args.data)
+        train(settings, started, splits, device, output)
+    except (CheckpointError, ValueError, OSError) as error:
+        sys.exit(f"train.py: {error}")
+
+
+def train(
+    settings: Settings,
+    started: checkpoint.Checkpoint | None,
+    splits: data.Splits,
+    device: torch.device,
+    output: Path,
+) -> None:
+    """Each epoch's end is on disk before the next begins; `started` is such a file's content, to go on from."""
+    torch.set_flush_denormal(True)  # a CPU is slow on the almost-zeros that weight decay leaves
+    torch.manual_seed(settings.seed)
+    train_set, held_out, test_set = (digits.to(device) for digits in splits)
+    model = create(settings.arch).to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr)
+    steps = settings.epochs * len(data.Batches(train_set, settings.batch_size))
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps)
+    history = new_history(settings, splits, model)
+    if started:
+        model.load_state_dict(started.weights)
+        optimizer.load_state_dict(started.unfinished["optimizer"])
+        scheduler.load_state_dict(started.unfinished["scheduler"])
+        history["epochs"] = started.history["epochs"]
+
+    def save() -> None:
+        states = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
+        unfinished = None if history["test"] else states
+        checkpoint.save(checkpoint.Checkpoint(settings.arch, model.state_dict(), history, unfinished), output)
+
+    print(f"{settings.arch}: {history['parameters']:,} parameters, on {device}, written to {output}")
+    try:
+        for epoch in range(len(history["epochs"]), settings.epochs):
+            start = time.perf_counter()
+            shuffle = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
+            batches = data.Batches(train_set, settings.batch_size, shuffle)
+            progress = tqdm(batches, f"epoch {epoch + 1}/{settings.epochs}", leave=False, disable=None)
+            train_loss = train_one_epoch(model, progress, optimizer, scheduler)
+            loss, accuracy = evaluate(model, data.Batches(held_out, 1000))
+            history["epochs"].append({"train_loss": train_loss, "held_out_loss": loss, "held_out_accuracy": accuracy})
+            save()
+            print(
+                f"epoch {epoch + 1:2}/{settings.epochs}  train loss {train_loss:.4f}  "
+                f"held-out loss {loss:.4f}  held-out accuracy {accuracy:.2%}  {time.perf_counter() - start:.0f} s",
+                flush=True,
+            )
+    except KeyboardInterrupt:
+        done = len(history["epochs"])
+        kept = f"{done} of {settings.epochs} epochs are kept; to go on: python train.py --resume --output {output}"
+        sys.exit(f"\nstopped: {kept if done else 'no epoch was finished, so nothing is kept'}")
+    loss, accuracy = evaluate(model, data.Batches(test_set, 1000))
+    history["test"] = {"loss": loss, "accuracy": accuracy}
+    save()
+    print(f"test loss {loss:.4f}  test accuracy {accuracy:.2%}  ({len(test_set.labels):,} digits, read this once)")
+    print(f"now draw: python demo.py --checkpoint {output}")
+
+
+def new_history(settings: Settings, splits: data.Splits, model: torch.nn.Module) -> dict[str, Any]:
+    return {
+        "data": "drawn digits" if settings.smoke else "MNIST",
+        "images": {name: len(digits.labels) for name, digits in splits._asdict().items()},
+        "settings": asdict(settings),
+        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "epochs": [],
+        "test": None,
+    }
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    for f in fields(Settings):
+        kind = {"action": "store_true"} if f.type is bool else {"type": f.type, "choices": f.metadata.get("choices")}
+        parser.add_argument(f"--{f.name.replace('_', '-')}", default=f.default, help=f.metadata["help"], **kind)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ... (default: the best there is)")
+    parser.add_argument("--data", default="data", help="where MNIST is, or is downloaded to")
+    parser.add_argument("--output", type=Path, help="the checkpoint (default: checkpoints/ARCH-seedSEED.pt)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there already")
+    parser.add_argument("--resume", action="store_true", help="go on with a checkpoint whose training was stopped")
+    args = parser.parse_args()
+    if args.epochs < 1 or args.batch_size < 1:
+        parser.error("--epochs and --batch-size must be at least 1")
+    if not 0 < args.lr < 1:
+        parser.error("--lr must lie between 0 and 1")
+    if not 0 <= args.seed < 2**32:
+        parser.error("--seed must lie between 0 and 4294967295")
+    return args
+
+
+def prepare(args: argparse.Namespace) -> tuple[Settings, checkpoint.Checkpoint | None, Path]:
+    """The settings, what to go on from (if anything), and where to write. Refuses what would lose work."""
+    asked = Settings(**{f.name: getattr(args, f.name) for f in fields(Settings)})
+    output = args.output or Path("checkpoints") / f"{asked.arch}-seed{asked.seed}.pt"
+    if asked.smoke and not args.output:
+        output = Path(tempfile.mkdtemp()) / f"{asked.arch}-smoke.pt"
+    if not args.resume:
+        if output.exists() and not args.overwrite:
+            raise ValueError(f"{output} is there already: go on with it (--resume), replace it (--overwrite), "
+                             "or write elsewhere (--output)")
+        return asked, None, output
+    started = checkpoint.load(output)
+    if not started.unfinished:
+        raise ValueError(f"{output} is finished: there is nothing to resume")
+    return Settings(**started.history["settings"]), started, output
+
+
+if __name__ == "__main__":
+    main()
