@@ -5,7 +5,7 @@ import platform
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ class Settings:
     arch: str = setting(DEFAULT, "the network", choices=list(ARCHITECTURES))
     epochs: int = setting(30, "passes over the training images")
     batch_size: int = setting(128, "images a step")
-    lr: float = setting(5e-3, "AdamW's highest learning rate; it rises to that and falls to nothing in one cycle")
+    lr: float = setting(3e-3, "AdamW's highest learning rate; it rises to that and falls to nothing in one cycle")
     seed: int = setting(0, "of the first weights, and of the order and the augmentation of the images")
-    smoke: bool = setting(False, "walk through in seconds: two epochs on a few drawn digits instead of MNIST")
+    smoke: bool = setting(False, "walk the whole way in seconds: a few small epochs on drawn digits instead of MNIST")
 
 
 def main() -> None:
@@ -112,12 +112,13 @@ def new_history(settings: Settings, splits: data.Splits, model: torch.nn.Module)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     for f in fields(Settings):
         kind = {"action": "store_true"} if f.type is bool else {"type": f.type, "choices": f.metadata.get("choices")}
-        parser.add_argument(f"--{f.name.replace('_', '-')}", default=f.default, help=f.metadata["help"], **kind)
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ... (default: the best there is)")
-    parser.add_argument("--data", default="data", help="where MNIST is, or is downloaded to")
+        help = f.metadata["help"] + ("" if f.type is bool else " (default: %(default)s)")
+        parser.add_argument(f"--{f.name.replace('_', '-')}", default=f.default, help=help, **kind)
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+    parser.add_argument("--data", default="data", help="where MNIST is, or is downloaded to (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="the checkpoint (default: checkpoints/ARCH-seedSEED.pt)")
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there already")
     parser.add_argument("--resume", action="store_true", help="go on with a checkpoint whose training was stopped")
@@ -135,17 +136,27 @@ def prepare(args: argparse.Namespace) -> tuple[Settings, checkpoint.Checkpoint |
     """The settings, what to go on from (if anything), and where to write. Refuses what would lose work."""
     asked = Settings(**{f.name: getattr(args, f.name) for f in fields(Settings)})
     output = args.output or Path("checkpoints") / f"{asked.arch}-seed{asked.seed}.pt"
-    if asked.smoke and not args.output:
-        output = Path(tempfile.mkdtemp()) / f"{asked.arch}-smoke.pt"
-    if not args.resume:
-        if output.exists() and not args.overwrite:
-            raise ValueError(f"{output} is there already: go on with it (--resume), replace it (--overwrite), "
-                             "or write elsewhere (--output)")
-        return asked, None, output
+    if args.resume:
+        return resume(asked, output)
+    if asked.smoke:
+        asked = replace(asked, epochs=5, batch_size=16)
+        output = args.output or Path(tempfile.mkdtemp()) / f"{asked.arch}-smoke.pt"
+    if output.exists() and not args.overwrite:
+        raise ValueError(f"{output} is there already; say --resume, --overwrite, or another --output")
+    return asked, None, output
+
+
+def resume(asked: Settings, output: Path) -> tuple[Settings, checkpoint.Checkpoint, Path]:
+    """A stopped run goes on with its own settings; others than those are refused."""
     started = checkpoint.load(output)
     if not started.unfinished:
-        raise ValueError(f"{output} is finished: there is nothing to resume")
-    return Settings(**started.history["settings"]), started, output
+        raise ValueError(f"{output} is finished; to train longer, start anew with more --epochs")
+    settings = Settings(**started.history["settings"])
+    for f in fields(Settings):
+        mine, its = getattr(asked, f.name), getattr(settings, f.name)
+        if mine not in (its, f.default):
+            raise ValueError(f"{output} was started with {f.name.replace('_', '-')} {its}; it cannot go on with {mine}")
+    return settings, started, output
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+// The readout: paints a reading, in place, into ten rows that never move.
+// Runs once in the page, as the body of a function of (element, trigger, props, server, upload, watch).
+
+const digit = element.querySelector(".digit")
+const sentence = element.querySelector(".sentence")
+const seen = element.querySelector(".seen").getContext("2d")
+const bars = element.querySelector(".bars")
+
+const rows = Array.from({ length: 10 }, (_, name) => {
+  const row = document.createElement("li")
+  row.innerHTML =
+    "<span class='name'>" + name + "</span><span class='track'><span class='fill'></span></span>" +
+    "<span class='percent'></span>"
+  bars.append(row)
+  return { row, fill: row.querySelector(".fill"), percent: row.querySelector(".percent") }
+})
+
+function show(reading, final) {
+  const claim = reading && !reading.error && reading.digit !== null ? reading : null
+  digit.textContent = claim ? claim.digit : ""
+  rows.forEach(({ row, fill, percent }, name) => {
+    const probability = claim ? claim.probabilities[name] : 0
+    fill.style.transform = "scaleX(" + probability + ")"
+    percent.textContent = claim ? (100 * probability).toFixed(1) + " %" : ""
+    row.classList.toggle("top", claim?.digit === name)
+  })
+  const pixels = new ImageData(28, 28)
+  for (let i = 0; i < 784; i++) {
+    pixels.data.fill(claim ? claim.image[i] : 0, 4 * i, 4 * i + 3)
+    pixels.data[4 * i + 3] = 255
+  }
+  seen.putImageData(pixels, 0, 0)
+  if (final || !claim) say(reading, claim)
+}
+
+function say(reading, claim) {
+  const text = claim
+    ? "Reads " + claim.digit + " with " + (100 * claim.probabilities[claim.digit]).toFixed(1) + " %"
+    : (reading?.error ?? props.invitation)
+  if (sentence.textContent !== text) sentence.textContent = text
+}
+
+if (props.live) {
+  document.addEventListener("sketchpad:reading", (event) => show(event.detail.reading, event.detail.final))
+} else {
+  watch("value", () => show(props.value, true))
+}
+show(null, true)
