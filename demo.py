@@ -19,46 +19,152 @@ from resnet import CheckpointError, Recognizer, ink
 from resnet.checkpoint import SHIPPED
 from resnet.drawings import DRAWINGS
 from resnet.recognizer import DEFAULT
-from sketchpad import Readout, Sketchpad
+from sketchpad import PAGE_CSS, Readout, Sketchpad
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
-CSS = """
-.gradio-container { max-width: 1080px !important; margin: 0 auto !important; }
-@media (max-width: 520px) { .gradio-container { padding: 4px !important; } h1 { font-size: 1.2rem !important; } }
-"""
+NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
+NETWORK_CHOSEN = "(name) => document.dispatchEvent(new CustomEvent('sketchpad:network', { detail: name }))"
 
 
 class Networks:
-    """The menu: every checkpoint by its file's name, loaded when it is first asked."""
+    """The menu: every checkpoint under its file's name, loaded when it is first asked."""
 
     def __init__(self, first: Path, device: str | None) -> None:
-        paths = [first, *sorted(SHIPPED.glob("*.pt"))]
-        self.paths = {path.stem: path for path in reversed(paths)}
-        self.names = list(dict.fromkeys(path.stem for path in paths))
+        paths = [first, *sorted(path for path in SHIPPED.glob("*.pt") if path.stem != first.stem)]
+        self.paths = {path.stem: path for path in paths}
         self.device = device
         self.load = lru_cache(self._load)
-        self.load(self.names[0])
-        self.turn = threading.Semaphore(os.cpu_count() or 1)  # requests come in any number; cores do not
+        self.load(first.stem)
+        self.turn = threading.Semaphore(os.cpu_count() or 1)  # visitors come in any number; cores do not
 
     def _load(self, name: str) -> Recognizer:
         if name not in self.paths:
-            raise ValueError(f"there is no network of that name; choose one of: {', '.join(self.names)}")
+            raise ValueError(f"There is no network of that name; choose one of: {', '.join(self.paths)}.")
         return Recognizer.load(self.paths[name], self.device)
 
     def read(self, image: np.ndarray, name: str) -> dict[str, Any]:
-        """(28, 28) in [0, 1] -> a reading: digit (None for a blank), ten probabilities, the image as 784 bytes."""
+        """(28, 28) in [0, 1] -> a reading as `Sketchpad` describes it; a blank has no digit and no favourite."""
         network = self.load(name)
-        if not image.any():
-            return {"digit": None, "probabilities": [0.1] * 10, "image": [0] * 784}
         with self.turn:
-            probabilities = network.probabilities(image[None])[0]
+            probabilities = network.probabilities(image[None])[0] if image.any() else np.full(10, 0.1)
         return {
-            "digit": int(probabilities.argmax()),
+            "digit": int(probabilities.argmax()) if image.any() else None,
             "probabilities": probabilities.tolist(),
             "image": (image * 255).round().astype(int).ravel().tolist(),
         }
 
     def describe(self, name: str) -> str:
         history = self.load(name).history
-        test = f"reads {history['test']['accuracy']:.2%} of {history['data']}'s test set" if history["test"] else ""
-        return f"{history['parameters']:,} parameters, trained {len(history['epochs'])} epochs; {test or 'unfinished'}"
+        test = history["test"]
+        score = f"it reads {test['accuracy']:.2%} of the test set" if test else "not finished"
+        return (
+            f"**{name}**: a residual network of {history['parameters']:,} parameters, "
+            f"trained for {len(history['epochs'])} epochs on {history['data']}; {score}."
+        )
+
+
+def open_picture(path: str) -> Image.Image:
+    """A file of any kind -> an upright picture of at most 1024 pixels a side. Raises `ValueError` for none."""
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > ink.MAX_PIXELS:
+                raise ValueError(f"This picture has more than {ink.MAX_PIXELS:,} pixels; choose a smaller one.")
+            picture.draft(None, (1024, 1024))  # a JPEG is decoded no larger than it is needed
+            picture = ImageOps.exif_transpose(picture)
+            if max(picture.size) > 1024:
+                picture.thumbnail((1024, 1024))
+            return picture.copy()
+    except (OSError, SyntaxError, Image.DecompressionBombError):
+        raise ValueError(NOT_A_PICTURE) from None
+
+
+def build(networks: Networks) -> gr.Blocks:
+    first = next(iter(networks.paths))
+
+    def read_drawing(request: Any) -> dict[str, Any]:
+        """What the pad sends; never raises, for the pad shows a sentence but no exception."""
+        try:
+            if not isinstance(request, dict) or not isinstance(request.get("network"), str):
+                raise ValueError("This was not sent by the pad of this page; reload it.")
+            return networks.read(ink.from_strokes(request.get("strokes")), request["network"])
+        except ValueError as error:
+            return {"error": str(error)}
+
+    def read_picture(path: str | None, name: str) -> dict[str, Any] | None:
+        try:
+            return networks.read(ink.from_image(open_picture(path)), name) if path else None
+        except ValueError as error:
+            return {"error": str(error)}
+
+    def answer(reading: dict[str, Any] | None) -> dict[str, Any]:
+        """For programs: without the image, and with errors raised."""
+        if reading is None or "error" in reading:
+            raise gr.Error(reading["error"] if reading else "No picture was sent.", print_exception=False)
+        return {"digit": reading["digit"], "probabilities": reading["probabilities"]}
+
+    def predict(strokes: list[list[list[float]]]) -> dict[str, Any]:
+        """Strokes, each a list of [x, y] points, x to the right, y down, in any unit."""
+        return answer(read_drawing({"network": first, "strokes": strokes}))
+
+    def predict_image(image: str | None) -> dict[str, Any]:
+        """A picture of one digit, dark on light or light on dark."""
+        return answer(read_picture(image, first))
+
+    with gr.Blocks(title="Draw a digit", delete_cache=(600, 600)) as page:
+        with gr.Row(elem_id="header"):
+            gr.Markdown("# Draw a digit")
+            network = gr.Dropdown(list(networks.paths), value=first, label="Network", container=False, filterable=False, scale=0, min_width=180)
+        with gr.Tab("Draw"), gr.Row():
+            with gr.Column(min_width=300):
+                Sketchpad(read_drawing, [DRAWINGS[digit] for digit in range(10)], first)
+            with gr.Column(min_width=300):
+                Readout(live=True, invitation="Draw a digit, or choose an example.")
+        with gr.Tab("Upload"), gr.Row():
+            with gr.Column(min_width=300):
+                picture = gr.Image(
+                    label="A photo or picture of one digit", type="filepath", image_mode=None, sources=["upload"]
+                )
+            with gr.Column(min_width=300):
+                result = Readout(live=False, invitation="Upload a picture of one digit.")
+        about = gr.Markdown(networks.describe(first), elem_id="about")
+
+        upload = {"fn": read_picture, "inputs": [picture, network], "outputs": result, "api_visibility": "private"}
+        picture.change(**upload, show_progress="hidden")
+        network.change(**upload, show_progress="hidden")
+        network.change(networks.describe, network, about, api_visibility="private", show_progress="hidden")
+        network.change(None, network, js=NETWORK_CHOSEN)
+
+        gr.api(predict, api_name="predict")
+        gr.Button(visible=False).click(
+            predict_image, gr.Image(type="filepath", image_mode=None, visible=False, label="image"),
+            gr.JSON(visible=False), api_name="predict_image",
+        )  # fmt: skip
+    return page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=SHIPPED / f"{DEFAULT}.pt", help="the network to begin with")
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+    parser.add_argument("--host", help="address to listen on; 0.0.0.0 lets others in (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
+    args = parser.parse_args()
+    torch.set_num_threads(1)  # a drawing is too little work to share; visitors share the cores
+    try:
+        page = build(Networks(args.checkpoint, args.device))
+        page.launch(
+            server_name=args.host,
+            server_port=args.port,
+            theme=THEME,
+            css_paths=PAGE_CSS,
+            footer_links=[],
+            run_history=False,
+            ssr_mode=False,
+            max_file_size="10mb",
+        )
+    except (CheckpointError, ValueError, OSError) as error:
+        sys.exit(f"demo.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

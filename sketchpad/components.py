@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 HERE = Path(__file__).parent
+PAGE_CSS = HERE / "page.css"  # for `launch`: room for the two on a laptop and on a phone
 
 
 class Sketchpad(gr.HTML):

@@ -21,7 +21,7 @@ function show(reading, final) {
   rows.forEach(({ row, fill, percent }, name) => {
     const probability = claim ? claim.probabilities[name] : 0
     fill.style.transform = "scaleX(" + probability + ")"
-    percent.textContent = claim ? (100 * probability).toFixed(1) + " %" : ""
+    percent.textContent = claim ? (100 * probability).toFixed(1) + "\u00a0%" : ""
     row.classList.toggle("top", claim?.digit === name)
   })
   const pixels = new ImageData(28, 28)
@@ -35,7 +35,7 @@ function show(reading, final) {
 
 function say(reading, claim) {
   const text = claim
-    ? "Reads " + claim.digit + " with " + (100 * claim.probabilities[claim.digit]).toFixed(1) + " %"
+    ? "It reads " + claim.digit + ", " + (100 * claim.probabilities[claim.digit]).toFixed(1) + "\u00a0% sure."
     : (reading?.error ?? props.invitation)
   if (sentence.textContent !== text) sentence.textContent = text
 }

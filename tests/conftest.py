@@ -1,0 +1,95 @@
+"""What the tests share: MNIST where it is, a running demo, and a real browser."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--mnist", default=os.environ.get("MNIST_DIR"), help="folder that holds MNIST/raw (or MNIST_DIR)")
+
+
+@pytest.fixture(scope="session")
+def mnist(request):
+    """MNIST's splits, or a skip that says what is missing."""
+    folder = request.config.getoption("--mnist")
+    if not folder or not Path(folder, "MNIST").is_dir():
+        pytest.skip("MNIST is not here: name its folder with --mnist or MNIST_DIR")
+    from resnet import data
+
+    return data.mnist(folder)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@contextmanager
+def running_demo(log: Path, port: int):
+    """`python demo.py` as a user starts it; its address. Fails where it ever printed a traceback."""
+    url = f"http://127.0.0.1:{port}/"
+    with log.open("w") as output:
+        command = [sys.executable, "demo.py", "--device", "cpu", "--port", str(port)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            for _ in range(600):
+                assert process.poll() is None, log.read_text()
+                try:
+                    urllib.request.urlopen(url, timeout=1)
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    with running_demo(tmp_path_factory.mktemp("demo") / "log", free_port()) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Chromium by Playwright. Missing is a skip, or a failure where REQUIRE_BROWSER is set."""
+    sync_api = pytest.importorskip("playwright.sync_api") if not os.environ.get("REQUIRE_BROWSER") else None
+    if sync_api is None:
+        import playwright.sync_api as sync_api
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if executable is None:
+        missing = pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip
+        missing("the browser tests need Chromium on the PATH, for example: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

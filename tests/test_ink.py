@@ -1,0 +1,169 @@
+"""Ink becomes pixels: where, how large and in which shade it was drawn makes no difference."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from resnet import ink
+from resnet.drawings import DRAWINGS
+
+DIGITS = list(range(10))
+
+
+def strokes_of(digit):
+    return [np.array(stroke, float) for stroke in DRAWINGS[digit]]
+
+
+def on_canvas(digit, height=280, width=300, top=31, left=57, enlarge=1):
+    """A (28, 28) digit of [0, 255] on a large black canvas."""
+    canvas = np.zeros((height, width), np.uint8)
+    digit = np.kron(digit, np.ones((enlarge, enlarge), np.uint8))
+    canvas[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+    return canvas
+
+
+@pytest.mark.parametrize("digit", DIGITS)
+@pytest.mark.parametrize(("scale", "shift"), [(0.001, 0), (1, (-500, 9000)), (37.5, 12.25), (1e6, -1e7)])
+def test_strokes_anywhere_at_any_size_give_the_same_image(digit, scale, shift):
+    moved = [stroke * scale + shift for stroke in strokes_of(digit)]
+    np.testing.assert_allclose(ink.from_strokes(moved), ink.from_strokes(strokes_of(digit)), atol=1e-4)
+
+
+@pytest.mark.parametrize("digit", DIGITS)
+def test_order_and_direction_of_strokes_make_no_difference(digit):
+    backwards = [stroke[::-1] for stroke in strokes_of(digit)][::-1]
+    np.testing.assert_allclose(ink.from_strokes(backwards), ink.from_strokes(strokes_of(digit)), atol=1e-5)
+
+
+@pytest.mark.parametrize("digit", DIGITS)
+def test_ink_fills_the_20_pixel_box_about_its_centre_of_mass(digit):
+    image = ink.from_strokes(strokes_of(digit))
+    assert image.shape == (28, 28) and image.dtype == np.float32
+    assert image.min() == 0 and image.max() == 1
+    rows, columns = np.nonzero(image)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 in (20, 21, 22)  # the pen's soft edge adds part of a pixel
+    y, x = np.mgrid[:28, :28]
+    assert (image * x).sum() / image.sum() == pytest.approx(14, abs=0.1)
+    assert (image * y).sum() / image.sum() == pytest.approx(14, abs=0.1)
+
+
+def test_aspect_ratio_is_kept():
+    rows, columns = np.nonzero(ink.from_strokes([[(0, 0), (0, 100)]]))
+    assert np.ptp(columns) + 1 <= 4 and np.ptp(rows) + 1 >= 20
+
+
+def test_no_stroke_is_blank_and_a_tap_is_a_dot():
+    assert not ink.from_strokes([]).any()
+    assert not ink.from_strokes([[]]).any()
+    dot = ink.from_strokes([[(7, 9)]])
+    assert dot.sum() == pytest.approx(np.pi * (ink.PEN / 2) ** 2, rel=0.1)
+    assert np.array_equal(dot, ink.from_strokes([[(0.5, 0.5), (0.5, 0.5)]]))
+
+
+def test_a_lopsided_drawing_is_not_pushed_off_the_edge():
+    flag = [[(0, 0), (0, 100)], [(0, 0), (30, 0), (0, 10), (30, 10), (0, 20), (30, 20)]]
+    rows, _ = np.nonzero(ink.from_strokes(flag))
+    assert np.ptp(rows) + 1 >= 20
+
+
+@pytest.mark.parametrize(
+    ("strokes", "said"),
+    [
+        (None, "nothing"),
+        ("12", "a str"),
+        ({"x": 1}, "a dict"),
+        ([5], "stroke 1 .* a int"),
+        ([[(0, 0)], None], "stroke 2"),
+        ([[1, 2, 3]], "two numbers"),
+        ([[(1, 2, 3)]], "two numbers"),
+        ([[(1, 2), (3,)]], "two numbers"),
+        ([[("a", "b")]], "two numbers"),
+        ([[(0, 10**400)]], "two numbers"),
+        ([[(0, float("nan"))]], "finite"),
+        ([[(0, float("inf"))]], "finite"),
+        ([[(0, 1e300), (0, -1e300)]], "finite"),
+        ([[(0, 0)] * (ink.MAX_POINTS + 1)], "20,000 points"),
+        ([[]] * (ink.MAX_POINTS + 1), "20,000 points"),
+    ],
+)
+def test_strokes_that_are_none_are_refused(strokes, said):
+    with pytest.raises(ValueError, match=said):
+        ink.from_strokes(strokes)
+
+
+@pytest.mark.parametrize("enlarge", [1, 5, 9])
+@pytest.mark.parametrize("white_paper", [False, True])
+def test_mnist_image_on_a_canvas_comes_back_as_itself(mnist, enlarge, white_paper):
+    images = mnist.test.images[:200, 0].numpy()
+    same = 0
+    for image in images:
+        canvas = on_canvas(image, height=320, width=330, enlarge=enlarge)
+        read = ink.from_image(255 - canvas if white_paper else canvas)
+        same += np.abs(read - image / 255).max() < 0.003
+    assert same >= 199  # 13 of the 60,000 training images fill 19 pixels of the box instead of 20, and are enlarged
+
+
+def picture_of(digit):
+    """(280, 300) uint8, light on dark: the drawing by a round pen that is as wide as the pad's."""
+    image = Image.new("L", (1200, 1120))
+    draw = ImageDraw.Draw(image)
+    for stroke in [stroke * 8 + 200 for stroke in strokes_of(digit)]:
+        draw.line([tuple(point) for point in stroke], fill=255, width=80, joint="curve")
+        for x, y in (stroke[0], stroke[-1]):
+            draw.ellipse((x - 40, y - 40, x + 40, y + 40), fill=255)
+    return np.asarray(image.reduce(4))
+
+
+@pytest.mark.parametrize("digit", DIGITS)
+def test_a_picture_of_a_drawing_comes_back_in_every_form(digit):
+    grey = picture_of(digit)
+    expected = ink.from_image(grey)
+    assert np.abs(expected - ink.from_strokes(strokes_of(digit))).mean() < 0.06
+    black, white = np.zeros_like(grey), np.full_like(grey, 255)
+    forms = {
+        "white paper": 255 - grey,
+        "RGB": np.stack([grey] * 3, axis=2),
+        "float": grey / 255,
+        "16 bit": grey.astype(np.uint16) * 257,
+        "light ink on nothing": np.stack([white] * 3 + [grey], axis=2),
+        "dark ink on nothing": np.stack([black] * 3 + [grey], axis=2),
+        "grey and alpha": np.stack([black, grey], axis=2),
+        "PIL": Image.fromarray(grey),
+        "PIL with alpha": Image.fromarray(np.stack([black] * 3 + [grey], axis=2), "RGBA"),
+        "PIL CMYK": Image.fromarray(np.stack([grey] * 3, axis=2)).convert("CMYK"),
+        "faint pencil": (200 - grey * 0.3).astype(np.uint8),
+    }
+    for name, form in forms.items():
+        assert np.abs(ink.from_image(form) - expected).mean() < 0.01, name
+
+
+def test_uneven_light_is_paper():
+    light = np.linspace(0.6, 0.9, 300)[None, :] * np.linspace(0.9, 1, 280)[:, None]
+    drawn = picture_of(4) / 255
+    image = ink.from_image(light * (1 - 0.8 * drawn))
+    assert np.abs(image - ink.from_image(drawn)).mean() < 0.03
+
+
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_an_empty_picture_is_blank(shade):
+    assert not ink.from_image(np.full((50, 60), shade, np.uint8)).any()
+    assert not ink.from_image(np.full((1, 1), shade, np.uint8)).any()
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (np.zeros((0, 5)), "H, W"),
+        (np.zeros((4, 5, 6)), "H, W"),
+        (np.zeros(7), "H, W"),
+        (np.full((5, 5), 2.0), r"\[0, 1\]"),
+        (np.full((5, 5), np.nan), r"\[0, 1\]"),
+        (np.array([["a", "b"]]), "numbers"),
+        (np.full((5, 5), -1), r"\[0, 1\]"),
+        (np.broadcast_to(np.uint8(0), (10_000, 10_000)), "50,000,000 pixels"),
+        (None, "H, W"),
+    ],
+)
+def test_pictures_that_are_none_are_refused(image, said):
+    with pytest.raises(ValueError, match=said):
+        ink.from_image(image)
