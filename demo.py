@@ -19,7 +19,7 @@ from resnet import CheckpointError, Recognizer, ink
 from resnet.checkpoint import SHIPPED
 from resnet.drawings import DRAWINGS
 from resnet.recognizer import DEFAULT
-from sketchpad import PAGE_CSS, Readout, Sketchpad
+from sketchpad import PAGE_CSS, Picture, Readout, Sketchpad
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
@@ -113,7 +113,15 @@ def build(networks: Networks) -> gr.Blocks:
     with gr.Blocks(title="Draw a digit", delete_cache=(600, 600)) as page:
         with gr.Row(elem_id="header"):
             gr.Markdown("# Draw a digit")
-            network = gr.Dropdown(list(networks.paths), value=first, label="Network", container=False, filterable=False, scale=0, min_width=180)
+            network = gr.Dropdown(
+                list(networks.paths),
+                value=first,
+                label="Network",
+                container=False,
+                filterable=False,
+                scale=0,
+                min_width=180,
+            )
         with gr.Tab("Draw"), gr.Row():
             with gr.Column(min_width=300):
                 Sketchpad(read_drawing, [DRAWINGS[digit] for digit in range(10)], first)
@@ -121,9 +129,7 @@ def build(networks: Networks) -> gr.Blocks:
                 Readout(live=True, invitation="Draw a digit, or choose an example.")
         with gr.Tab("Upload"), gr.Row():
             with gr.Column(min_width=300):
-                picture = gr.Image(
-                    label="A photo or picture of one digit", type="filepath", image_mode=None, sources=["upload"]
-                )
+                picture = Picture(label="A photo or picture of one digit", sources=["upload"])
             with gr.Column(min_width=300):
                 result = Readout(live=False, invitation="Upload a picture of one digit.")
         about = gr.Markdown(networks.describe(first), elem_id="about")
@@ -135,10 +141,8 @@ def build(networks: Networks) -> gr.Blocks:
         network.change(None, network, js=NETWORK_CHOSEN)
 
         gr.api(predict, api_name="predict")
-        gr.Button(visible=False).click(
-            predict_image, gr.Image(type="filepath", image_mode=None, visible=False, label="image"),
-            gr.JSON(visible=False), api_name="predict_image",
-        )  # fmt: skip
+        image, reply = Picture(label="image", visible=False), gr.JSON(visible=False)
+        gr.Button(visible=False).click(predict_image, image, reply, api_name="predict_image")
     return page
 
 

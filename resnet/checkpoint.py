@@ -58,6 +58,9 @@ def load(path: str | Path) -> Checkpoint:
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is cut short, or is no PyTorch file; copy or train it again")
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not compare the checksums
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise CheckpointError(f"{path} holds more than plain data and was not opened, for it could run code") from None

@@ -43,7 +43,7 @@ def mnist(root: str) -> Splits:
         train, test = (MNIST(root, train=train, download=True) for train in (True, False))
     except (OSError, RuntimeError) as error:
         raise FileNotFoundError(
-            f"MNIST is not in {root} and could not be downloaded ({error}); put train-images-idx3-ubyte, "
+            f"MNIST is not in {root} and could not be downloaded; put train-images-idx3-ubyte, "
             f"train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte into {root}/MNIST/raw"
         ) from error
     images, labels = train.data[:, None], train.targets
@@ -65,7 +65,8 @@ def drawn(seed: int = 0, copies: int = 64) -> Splits:
             images.append(ink.from_strokes([np.array(stroke) @ bend for stroke in DRAWINGS[label]]))
         return Digits(torch.tensor(np.stack(images) * 255).byte()[:, None], torch.tensor(labels))
 
-    return Splits(some(copies), some(copies // 8), some(copies // 8))
+    few = max(1, copies // 8)
+    return Splits(some(copies), some(few), some(few))
 
 
 class Batches:

@@ -120,7 +120,9 @@ def _resampling(old: int, new: int) -> np.ndarray:
 
 def _checked_image(image) -> np.ndarray:
     """Any picture -> (H, W, 1 to 4) float32 in [0, 1]."""
-    pixels = np.prod([max(side, 0) for side in getattr(image, "size", ())], dtype=float) if hasattr(image, "mode") else 0
+    pixels = (
+        np.prod([max(side, 0) for side in getattr(image, "size", ())], dtype=float) if hasattr(image, "mode") else 0
+    )
     if pixels > MAX_PIXELS:
         raise ValueError(f"a picture may have at most {MAX_PIXELS:,} pixels; this one has {pixels:,.0f}")
     if getattr(image, "mode", "L") not in ("L", "RGB", "RGBA", "I", "I;16", "F"):  # PIL's palettes, CMYK, 1 bit, ...

@@ -1,7 +1,8 @@
-"""The two halves of the page as Gradio components: ink goes in by `Sketchpad`, a reading comes out by `Readout`.
+"""The parts of the page as Gradio components: ink goes in by `Sketchpad` or `Picture`, `Readout` says what it reads.
 
-Each is an HTML component whose template, style and script are the files of its name here. The pad hands its readings to
-the readout in the browser, as `sketchpad:reading` events of the document, so that the bars move without a detour.
+The pad and the readout are HTML components: template, style and script are the files of their names here. The pad hands
+its readings to the readout in the browser, as `sketchpad:reading` events of the document, so that the bars move without
+a detour by the server.
 """
 
 from collections.abc import Callable
@@ -27,9 +28,7 @@ class Sketchpad(gr.HTML):
         def read_strokes(request: Any) -> dict:  # the name that pad.js calls
             return read(request)
 
-        super().__init__(
-            **_files("pad"), server_functions=[read_strokes], examples=examples, network=network, **kwargs
-        )
+        super().__init__(**_files("pad"), server_functions=[read_strokes], examples=examples, network=network, **kwargs)
 
 
 class Readout(gr.HTML):
@@ -40,6 +39,15 @@ class Readout(gr.HTML):
 
     def __init__(self, live: bool, invitation: str, **kwargs: Any) -> None:
         super().__init__(**_files("readout"), live=live, invitation=invitation, **kwargs)
+
+
+class Picture(gr.Image):
+    """A picture whose value is the path of the file as it came: its reader sees its size, or that it is none, first."""
+
+    is_template = True  # the page shows the component that this one is made from
+
+    def preprocess(self, payload: Any) -> str | None:
+        return payload and payload.path
 
 
 def _files(name: str) -> dict[str, Any]:

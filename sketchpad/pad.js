@@ -79,6 +79,7 @@ canvas.addEventListener("pointermove", (event) => {
 function penUp(event) {
   if (event.pointerId !== pen) return
   pen = null
+  paint() // in one line what was painted in pieces
   changed()
 }
 canvas.addEventListener("pointerup", penUp)

@@ -103,7 +103,7 @@ def test_the_default_network_is_small():
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="resnet1.*tutorial.*resnet152"):
+    with pytest.raises(ValueError, match=r"resnet1.*tutorial.*resnet152"):
         create("resnet1")
     with pytest.raises(ValueError, match="stem"):
         create("resnet18", stem="wide")

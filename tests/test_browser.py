@@ -1,0 +1,344 @@
+"""The page in a real browser, by mouse and by finger."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+from conftest import free_port, running_demo
+from PIL import Image
+
+from resnet import ink
+from resnet.drawings import DRAWINGS
+
+PADS_FUNCTION = re.compile("/component_server/")
+LAPTOP = {"viewport": {"width": 1280, "height": 800}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 3}
+
+
+class Page:
+    """What a visitor sees and does."""
+
+    def __init__(self, page, url):
+        self.page = page
+        page.goto(url)
+        page.wait_for_selector(".paper canvas")
+        page.wait_for_function("document.querySelectorAll('.examples button').length === 10")
+
+    def points(self, digit, left=0.1, top=0.1, size=0.8):
+        """The drawing's strokes in page coordinates, in a part of the pad."""
+        box = self.page.locator(".paper canvas").bounding_box()
+        for stroke in DRAWINGS[digit]:
+            yield [
+                (box["x"] + box["width"] * (left + size * x / 100), box["y"] + box["height"] * (top + size * y / 100))
+                for x, y in stroke
+            ]
+
+    def draw(self, digit, lift=True, **place):
+        for stroke in self.points(digit, **place):
+            self.page.mouse.move(*stroke[0])
+            self.page.mouse.down()
+            for point in stroke[1:]:
+                self.page.mouse.move(*point)
+            if lift:
+                self.page.mouse.up()
+
+    def draw_by_finger(self, digit, **place):
+        cdp = self.page.context.new_cdp_session(self.page)
+
+        def touch(kind, *points):
+            points = [{"x": x, "y": y} for x, y in points]
+            cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        for stroke in self.points(digit, **place):
+            touch("touchStart", stroke[0])
+            for point in stroke[1:]:
+                touch("touchMove", point)
+            touch("touchEnd")
+
+    def press(self, name):
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def digit(self):
+        return self.page.locator(".digit:visible").inner_text().strip()
+
+    def percentages(self):
+        texts = self.page.locator(".bars:visible .percent").all_text_contents()
+        return [float(text.removesuffix("\u00a0%")) if text else None for text in texts]
+
+    def sentence(self):
+        return self.page.locator(".sentence:visible").inner_text()
+
+    def inked(self):
+        """How many of the canvas's pixels hold ink."""
+        return self.page.evaluate(
+            """() => { const c = document.querySelector('.paper canvas')
+            const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data
+            let n = 0; for (let i = 3; i < data.length; i += 4) n += data[i] > 0; return n }"""
+        )
+
+    def wait_for(self, question, wanted, seconds=10):
+        """Asks until the answer is the one wanted (a value, or a test of it); gives the answer."""
+        end = time.monotonic() + seconds
+        fits = wanted if callable(wanted) else lambda answer: answer == wanted
+        while not fits(answer := question()):
+            assert time.monotonic() < end, f"still {answer!r} after {seconds} s; page says: {self.sentence()!r}"
+            time.sleep(0.02)
+        return answer
+
+    def reads(self, digit):
+        self.wait_for(self.sentence, lambda said: said.startswith(f"It reads {digit},"))
+        assert self.digit() == str(digit)
+        percentages = self.percentages()
+        assert int(np.argmax(percentages)) == digit and sum(percentages) == pytest.approx(100, abs=1)
+
+
+@pytest.fixture
+def open_page(chromium, demo):
+    """Opens the demo; at the end, nothing may have gone wrong in the page or left for another host."""
+    contexts, problems = [], []
+
+    def watch(request):
+        if not request.url.startswith((demo, "data:", "blob:")):
+            problems.append(f"asked another host: {request.url}")
+
+    def open(**options):
+        context = chromium.new_context(**(options or LAPTOP))
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", watch)
+        page.on("pageerror", lambda error: problems.append(f"error in the page: {error}"))
+        return Page(page, demo)
+
+    yield open
+    for context in contexts:
+        context.close()
+    assert not problems
+
+
+@pytest.fixture
+def page(open_page):
+    return open_page()
+
+
+def test_each_digit_drawn_with_the_mouse_is_read(page):
+    for digit in range(10):
+        page.draw(digit)
+        page.reads(digit)
+        page.press("Clear")
+
+
+def test_each_digit_drawn_by_finger_on_a_phone_is_read_and_nothing_scrolls(open_page):
+    page = open_page(**PHONE)
+    for digit in range(10):
+        page.draw_by_finger(digit)
+        page.reads(digit)
+        page.press("Clear")
+    assert page.page.evaluate("[scrollX, scrollY, document.documentElement.scrollWidth]") == [0, 0, 390]
+
+
+@pytest.mark.parametrize("place", [{"left": 0.75, "top": 0.7, "size": 0.2}, {"left": 0.02, "top": 0.02, "size": 0.15}])
+def test_small_digits_in_a_corner_are_read(page, place):
+    for digit in (2, 3, 4, 5, 7):
+        page.draw(digit, **place)
+        page.reads(digit)
+        page.press("Clear")
+
+
+def test_the_first_stroke_counts_and_bars_move_before_the_pen_is_lifted(page):
+    assert page.percentages() == [None] * 10
+    seen = []
+    (stroke,) = page.points(3)
+    page.page.mouse.move(*stroke[0])
+    page.page.mouse.down()
+    for point in stroke[1:]:
+        page.page.mouse.move(*point)
+        page.page.wait_for_timeout(30)
+        seen.append(tuple(page.percentages()))
+    assert len(set(seen)) >= 5 and None not in seen[-1]
+    assert page.sentence().startswith("Draw a digit")  # told to screen readers at the end of the stroke only
+    page.page.mouse.up()
+    page.reads(3)
+
+
+def test_an_empty_pad_claims_nothing(page):
+    def empty():
+        assert page.digit() == "" and page.percentages() == [None] * 10
+        assert page.sentence() == "Draw a digit, or choose an example." and page.inked() == 0
+        assert page.page.locator(".hint").is_visible()
+
+    empty()
+    page.draw(6)
+    page.reads(6)
+    assert not page.page.locator(".hint").is_visible()
+    page.press("Clear")
+    empty()
+
+
+def test_undo_redo_and_clear_by_button(page):
+    names = ("Undo", "Redo", "Clear")
+    enabled = lambda: [page.page.get_by_role("button", name=name, exact=True).is_enabled() for name in names]  # noqa: E731
+    assert enabled() == [False, False, False]
+    page.draw(4)
+    page.reads(4)
+    whole = page.inked()
+    page.press("Undo")
+    assert 0 < page.inked() < whole and enabled() == [True, True, True]
+    page.press("Redo")
+    page.reads(4)
+    assert page.inked() == whole and enabled() == [True, False, True]
+    page.press("Clear")
+    assert page.inked() == 0 and enabled() == [True, False, False]
+    page.press("Undo")
+    page.reads(4)
+    assert page.inked() == whole
+
+
+def test_undo_redo_and_clear_by_key(page):
+    page.draw(4)
+    page.reads(4)
+    whole = page.inked()
+    page.page.keyboard.press("Control+z")
+    assert 0 < page.inked() < whole
+    page.page.keyboard.press("Control+y")
+    assert page.inked() == whole
+    page.page.keyboard.press("Control+z")
+    page.page.keyboard.press("Control+Shift+z")
+    assert page.inked() == whole
+    page.page.keyboard.press("Delete")
+    assert page.inked() == 0
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_every_example_is_replayed_and_read(open_page, motion):
+    page = open_page(**LAPTOP, reduced_motion=motion)
+    for digit in range(10):
+        page.press(f"Example {digit}")
+        page.reads(digit)
+    page.press("Undo")
+    page.reads(8)
+
+
+def test_an_example_replays_stroke_by_stroke_and_the_pen_may_interrupt(page):
+    page.press("Example 8")
+    early = page.wait_for(page.inked, lambda ink: ink > 0)
+    page.draw(1, left=0.8, size=0.1)
+    assert page.inked() > early
+    page.press("Undo")
+    page.reads(8)
+
+
+def test_a_late_answer_does_not_fill_a_cleared_pad(page):
+    def slowly(route):
+        time.sleep(0.5)
+        route.continue_()
+
+    page.page.route(PADS_FUNCTION, slowly)
+    page.draw(5)
+    page.press("Clear")
+    page.page.wait_for_timeout(1500)
+    assert page.digit() == "" and page.percentages() == [None] * 10
+
+
+def test_at_most_one_question_is_under_way_and_the_newest_drawing_is_asked_last(page):
+    under_way, most, last = 0, 0, None
+
+    def count(change):
+        nonlocal under_way, most
+        under_way += change
+        most = max(most, under_way)
+
+    def asked(request):
+        nonlocal last
+        if PADS_FUNCTION.search(request.url):
+            last = request.post_data_json["data"]["strokes"]
+            count(1)
+
+    page.page.on("request", asked)
+    page.page.on("requestfinished", lambda request: PADS_FUNCTION.search(request.url) and count(-1))
+    page.draw(2)
+    page.reads(2)
+    assert most == 1
+    (drawn,) = page.points(2)
+    assert len(last) == 1 and len(last[0]) > len(drawn) * 0.8
+
+
+def test_what_the_network_sees_is_the_image_that_was_read(page):
+    page.draw(7)
+    page.reads(7)
+    seen = page.page.evaluate(
+        "Array.from(document.querySelector('.seen').getContext('2d').getImageData(0, 0, 28, 28).data)"
+    )
+    expected = ink.from_strokes(list(page.points(7)))
+    assert np.abs(np.array(seen)[::4] / 255 - expected.ravel()).mean() < 0.02
+
+
+def test_the_menu_changes_the_network(page):
+    page.draw(9)
+    page.reads(9)
+    about = page.page.locator("#about")
+    assert "169,834 parameters" in about.inner_text()
+    page.page.get_by_role("combobox", name="Network").click()
+    names = [name.removeprefix("\u2713").strip() for name in page.page.get_by_role("option").all_inner_texts()]
+    assert names[0] == "small" and "tutorial" in names
+    with page.page.expect_request(PADS_FUNCTION) as asked:
+        page.page.get_by_role("option", name="tutorial").click()
+    assert asked.value.post_data_json["data"]["network"] == "tutorial"
+    page.wait_for(about.inner_text, lambda text: "42,790 parameters" in text)
+    page.reads(9)
+
+
+def test_an_uploaded_picture_is_read_and_the_drawing_stays(page, tmp_path):
+    page.draw(1)
+    page.reads(1)
+    picture = 255 - np.kron(ink.from_strokes(DRAWINGS[3]) * 255, np.ones((9, 9))).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "three.png")
+    (tmp_path / "none.png").write_text("no picture")
+    page.page.get_by_role("tab", name="Upload").click()
+    assert page.sentence() == "Upload a picture of one digit."
+    page.page.locator("input[type=file]").first.set_input_files(tmp_path / "three.png")
+    page.reads(3)
+    page.page.get_by_role("button", name="Remove Image").or_(page.page.get_by_label("Clear")).first.click()
+    page.wait_for(page.sentence, "Upload a picture of one digit.")
+    page.page.locator("input[type=file]").first.set_input_files(tmp_path / "none.png")
+    page.wait_for(page.sentence, lambda said: "not a picture" in said)
+    page.page.get_by_role("tab", name="Draw").click()
+    page.reads(1)
+
+
+def test_ink_is_sharp_on_a_dense_screen_and_follows_dark_mode(open_page):
+    colours = set()
+    for scheme in ("light", "dark"):
+        page = open_page(**PHONE | {"color_scheme": scheme})
+        page.draw_by_finger(1)
+        width, shown, colour = page.page.evaluate(
+            """() => { const c = document.querySelector('.paper canvas')
+            return [c.width, c.clientWidth, getComputedStyle(c).color] }"""
+        )
+        assert width == shown * 3
+        colours.add(colour)
+    assert len(colours) == 2
+
+
+@pytest.mark.parametrize("screen", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_every_button_is_at_least_44_pixels_and_bars_are_in_sight(open_page, screen):
+    page = open_page(**screen)
+    for button in page.page.locator(".tools button, .examples button").all():
+        box = button.bounding_box()
+        assert box["width"] >= 44 and box["height"] >= 44
+    last = page.page.locator(".bars li").nth(9).bounding_box()
+    assert last["y"] + last["height"] <= screen["viewport"]["height"]
+
+
+def test_a_server_that_is_gone_is_said_and_the_drawing_is_read_when_it_is_back(chromium, tmp_path):
+    port = free_port()
+    with chromium.new_context(**LAPTOP) as context:
+        with running_demo(tmp_path / "first", port) as url:
+            page = Page(context.new_page(), url)
+            page.draw(6)
+            page.reads(6)
+        page.draw(6, left=0.1)
+        page.wait_for(page.sentence, lambda said: "does not answer" in said)
+        assert page.digit() == "" and page.inked() > 0
+        with running_demo(tmp_path / "second", port):
+            page.reads(6)

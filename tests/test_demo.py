@@ -1,0 +1,146 @@
+"""demo.py without a browser: the API beside the page, and how it starts."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from resnet import ink
+from resnet.drawings import DRAWINGS
+
+
+@pytest.fixture(scope="module")
+def client(demo):
+    return Client(demo, verbose=False)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Saves a picture of a digit, dark on white, and gives its path."""
+
+    def save(digit, name="digit.png", **options):
+        image = 255 - np.kron(ink.from_strokes(DRAWINGS[digit]) * 255, np.ones((9, 9))).astype(np.uint8)
+        Image.fromarray(image).convert("RGB").save(tmp_path / name, **options)
+        return tmp_path / name
+
+    return save
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_predict_reads_strokes(client, digit):
+    answer = client.predict(strokes=DRAWINGS[digit], api_name="/predict")
+    assert answer["digit"] == digit == int(np.argmax(answer["probabilities"]))
+    assert len(answer["probabilities"]) == 10 and sum(answer["probabilities"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_an_empty_pad_is_no_digit(client):
+    assert client.predict(strokes=[], api_name="/predict") == {"digit": None, "probabilities": [0.1] * 10}
+
+
+@pytest.mark.parametrize(
+    ("strokes", "said"),
+    [("x", "a str"), ([[[1, 2, 3]]], "two numbers"), ([[["a", 2]]], "two numbers"), ([[[0, 0]] * 20_001], "20,000")],
+)
+def test_predict_refuses_what_are_no_strokes_with_a_sentence(client, strokes, said):
+    with pytest.raises(AppError, match=said):
+        client.predict(strokes=strokes, api_name="/predict")
+
+
+@pytest.mark.parametrize("name", ["digit.png", "digit.jpg", "digit.webp", "digit.gif", "digit.bmp"])
+def test_predict_image_reads_a_picture(client, picture, name):
+    answer = client.predict(handle_file(picture(3, name)), api_name="/predict_image")
+    assert answer["digit"] == 3 and len(answer["probabilities"]) == 10
+
+
+def test_a_photo_on_its_side_is_read_upright(client, picture):
+    path = picture(7, "upright.png")
+    exif = Image.Exif()
+    exif[274] = 6  # "turn by 90 degrees to the right to show"
+    Image.open(path).rotate(90).save(path.with_suffix(".jpg"), exif=exif)
+    assert client.predict(handle_file(path.with_suffix(".jpg")), api_name="/predict_image")["digit"] == 7
+
+
+def test_predict_image_refuses_what_is_no_picture_with_a_sentence(client, tmp_path, picture):
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "half.png").write_bytes(picture(5).read_bytes()[:300])
+    Image.new("1", (10_000, 6_000)).save(tmp_path / "huge.png")
+    (tmp_path / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    said = {"text.png": "not a picture", "half.png": "not a picture", "huge.png": "pixels", "drawing.svg": "not a pict"}
+    for name, words in said.items():
+        with pytest.raises(AppError, match=words):
+            client.predict(handle_file(tmp_path / name), api_name="/predict_image")
+    with pytest.raises(AppError, match="No picture"):
+        client.predict(None, api_name="/predict_image")
+
+
+def test_the_api_is_these_two(client):
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/predict", "/predict_image"}
+
+
+def ask_the_pads_function(demo, data):
+    config = json.load(urllib.request.urlopen(demo + "config"))
+    (pad,) = [c["id"] for c in config["components"] if "read_strokes" in str(c["props"].get("server_fns"))]
+    body = json.dumps({"session_hash": "s", "component_id": pad, "fn_name": "read_strokes", "data": data}).encode()
+    request = urllib.request.Request(
+        demo + "gradio_api/component_server", body, {"Content-Type": "application/json"}, method="POST"
+    )
+    return json.load(urllib.request.urlopen(request))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (None, "reload"),
+        ([], "reload"),
+        ({"strokes": []}, "reload"),
+        ({"network": 5, "strokes": []}, "reload"),
+        ({"network": "nobody", "strokes": []}, "no network of that name"),
+        ({"network": "../checkpoints/small", "strokes": []}, "no network of that name"),
+        ({"network": "small"}, "strokes must be"),
+        ({"network": "small", "strokes": {"a": 1}}, "strokes must be"),
+        ({"network": "small", "strokes": [[[float("nan"), 0]]]}, "finite"),
+        ({"network": "small", "strokes": [[[[[[1]]]]]]}, "two numbers"),
+    ],
+)
+def test_the_pads_function_answers_nonsense_with_a_sentence(demo, data, said):
+    assert said in ask_the_pads_function(demo, data)["error"]
+
+
+def test_the_pads_function_gives_the_image_that_was_read(demo):
+    reading = ask_the_pads_function(demo, {"network": "small", "strokes": DRAWINGS[2]})
+    assert reading["digit"] == 2
+    np.testing.assert_allclose(np.array(reading["image"]) / 255, ink.from_strokes(DRAWINGS[2]).ravel(), atol=0.5 / 255)
+
+
+def start(*arguments):
+    return subprocess.run(
+        [sys.executable, "demo.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def refused(result, said):
+    assert result.returncode == 1 and re.search(said, result.stderr), result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+def test_a_port_that_is_taken_is_one_sentence():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused(start("--port", str(taken.getsockname()[1])), "port")
+
+
+def test_no_weights_or_no_device_is_one_sentence(tmp_path):
+    refused(start("--checkpoint", str(tmp_path / "none.pt")), "there is no checkpoint .*train.py")
+    (tmp_path / "bad.pt").write_bytes(b"x" * 100)
+    refused(start("--checkpoint", str(tmp_path / "bad.pt")), "cut short")
+    refused(start("--device", "abacus"), "no device")

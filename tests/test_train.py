@@ -1,0 +1,153 @@
+"""train.py as a person runs it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import ROOT
+
+from resnet import checkpoint
+
+OFFLINE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+
+
+def start(*arguments, env=None):
+    return subprocess.Popen(
+        [sys.executable, "train.py", "--device", "cpu", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*arguments, env=None):
+    process = start(*arguments, env=env)
+    out, err = process.communicate(timeout=120)
+    assert "Traceback" not in err, err
+    return process.returncode, out, err
+
+
+def weights_of(path):
+    return checkpoint.load(path).weights
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """One whole `--smoke` run: its output and its file."""
+    path = tmp_path_factory.mktemp("smoke") / "a.pt"
+    code, out, err = run("--arch", "tutorial", "--smoke", "--output", path)
+    assert code == 0, err
+    return out, path
+
+
+def test_smoke_walks_the_whole_way_and_learns(smoke):
+    out, path = smoke
+    assert len(re.findall(r"^epoch .*train loss .*held-out accuracy", out, re.M)) == 5
+    history = checkpoint.load(path).history
+    assert history["test"]["accuracy"] > 0.9
+    assert f"test accuracy {history['test']['accuracy']:.2%}" in out
+    assert len(history["epochs"]) == 5 and history["epochs"][-1]["train_loss"] < history["epochs"][0]["train_loss"]
+    assert history["settings"]["seed"] == 0 and history["versions"]["torch"] == torch.__version__
+    assert checkpoint.load(path).unfinished is None
+
+
+def test_same_seed_same_weights_and_another_seed_others(smoke, tmp_path):
+    _, path = smoke
+    run("--arch", "tutorial", "--smoke", "--output", tmp_path / "again.pt")
+    run("--arch", "tutorial", "--smoke", "--seed", 1, "--output", tmp_path / "other.pt")
+    assert equal(weights_of(path), weights_of(tmp_path / "again.pt"))
+    assert not equal(weights_of(path), weights_of(tmp_path / "other.pt"))
+
+
+def test_ctrl_c_keeps_the_last_epoch_and_resume_goes_on_exactly(smoke, tmp_path):
+    _, whole = smoke
+    path = tmp_path / "a.pt"
+    process = start("--arch", "tutorial", "--smoke", "--output", path)
+    while not process.stdout.readline().startswith("epoch  2/"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "Traceback" not in err
+    assert f"to go on: python train.py --resume --output {path}" in err
+    stopped = checkpoint.load(path)
+    assert 2 <= len(stopped.history["epochs"]) < 5 and stopped.history["test"] is None
+    code, out, err = run("--resume", "--output", path)
+    assert code == 0 and "epoch  1/" not in out, err
+    assert equal(weights_of(path), weights_of(whole))
+    assert checkpoint.load(path).history == checkpoint.load(whole).history
+
+
+def test_a_checkpoint_that_is_there_is_not_overwritten_unasked(smoke):
+    _, path = smoke
+    before = path.read_bytes()
+    code, _, err = run("--smoke", "--output", path)
+    assert code == 1 and "already" in err and path.read_bytes() == before
+    code, _, err = run("--resume", "--output", path)
+    assert code == 1 and "finished" in err and path.read_bytes() == before
+
+
+def test_resume_with_other_settings_is_refused(trained_half):
+    code, _, err = run("--resume", "--lr", 0.5, "--output", trained_half)
+    assert code == 1 and "lr" in err and "0.5" in err
+
+
+@pytest.fixture
+def trained_half(smoke, tmp_path):
+    half = checkpoint.load(smoke[1])
+    half.unfinished = {"optimizer": {}, "scheduler": {}}
+    checkpoint.save(half, tmp_path / "half.pt")
+    return tmp_path / "half.pt"
+
+
+def test_no_network_and_no_data_is_one_sentence_that_says_where_to_put_the_files(tmp_path):
+    begin = time.monotonic()
+    code, _, err = run("--data", tmp_path / "none", "--output", tmp_path / "a.pt", env=OFFLINE)
+    assert code == 1 and time.monotonic() - begin < 60
+    assert len(err.strip().splitlines()) == 1
+    assert f"{tmp_path}/none/MNIST/raw" in err and "train-images-idx3-ubyte" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--arch", "resnet1"], "resnet152"),
+        (["--epochs", "0"], "--epochs"),
+        (["--epochs", "many"], "--epochs"),
+        (["--batch-size", "0"], "--batch-size"),
+        (["--lr", "nan"], "--lr"),
+        (["--seed", "-1"], "--seed"),
+        (["--device", "abacus"], "abacus"),
+        (["--resume", "--output", "nowhere.pt"], "nowhere.pt"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(arguments, said, tmp_path):
+    code, _, err = run("--smoke", *arguments)
+    assert code in (1, 2) and said in err.strip().splitlines()[-1]
+
+
+def test_help_explains_every_flag_with_its_default():
+    code, out, _ = run("--help")
+    assert code == 0
+    for name in ("arch", "epochs", "batch-size", "lr", "seed", "device", "data", "output", "resume", "smoke"):
+        assert f"--{name} " in out
+    assert "default: small" in out and "default: 30" in out
+
+
+def test_a_short_run_on_mnist_reads_most_of_it(mnist, request, tmp_path):
+    """The true data path, cut to a few hundred steps by a large batch."""
+    folder = request.config.getoption("--mnist")
+    flags = ["--arch", "tutorial", "--epochs", 2, "--batch-size", 256, "--data", folder, "--output", tmp_path / "a.pt"]
+    code, out, err = run(*flags)
+    assert code == 0, err
+    assert checkpoint.load(tmp_path / "a.pt").history["test"]["accuracy"] > 0.97, out

@@ -1,0 +1,105 @@
+"""The loop is the standard one, and learns."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from resnet import augment, create, data
+from resnet.training import evaluate, train_one_epoch
+
+
+def constant(optimizer):
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1)
+
+
+@pytest.fixture
+def batch():
+    digits = data.drawn(copies=2).train
+    return digits.images.float() / 255, digits.labels
+
+
+def test_one_step_equals_hand_written_sgd(batch):
+    torch.manual_seed(0)
+    model = create("tutorial")
+    images, labels = batch
+    loss = F.cross_entropy(model(images), labels)
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    expected = [p.detach() - 0.1 * g for p, g in zip(model.parameters(), gradients, strict=True)]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    assert train_one_epoch(model, [batch], optimizer, constant(optimizer)) == pytest.approx(loss.item())
+    for parameter, value in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.detach(), value)
+
+
+@pytest.mark.parametrize("name", ["small", "tutorial"])
+def test_overfits_one_batch(batch, name):
+    torch.manual_seed(0)
+    model = create(name)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    train_one_epoch(model, [batch] * 60, optimizer, constant(optimizer))
+    assert train_one_epoch(model, [batch], optimizer, constant(optimizer)) < 0.01
+
+
+def test_the_scheduler_steps_with_every_batch(batch):
+    model = create("tutorial")
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    train_one_epoch(model, [batch] * 3, optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.1))
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3)
+
+
+def test_evaluation_counts_every_image_once_and_changes_nothing():
+    torch.manual_seed(0)
+    model = create("small")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    digits = data.drawn(copies=3).train
+    whole, in_parts = (evaluate(model, data.Batches(digits, size)) for size in (30, 7))
+    assert whole.loss == pytest.approx(in_parts.loss, rel=1e-5) and whole.accuracy == in_parts.accuracy
+    logits = model.eval()(digits.images / 255)
+    assert whole.accuracy == pytest.approx((logits.argmax(1) == digits.labels).float().mean().item())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_training_batches_hold_every_digit_once_in_an_order_that_the_seed_decides():
+    digits = data.Digits(torch.zeros(50, 1, 28, 28, dtype=torch.uint8), torch.arange(50))
+
+    def labels(seed):
+        return torch.cat([y for _, y in data.Batches(digits, 8, torch.Generator().manual_seed(seed))]).tolist()
+
+    assert sorted(labels(0)) == list(range(50))
+    assert labels(0) == labels(0) != labels(1)
+    assert [len(y) for _, y in data.Batches(digits, 8)] == [8] * 6 + [2]
+    assert len(data.Batches(digits, 8)) == 7
+
+
+def test_augmented_digits_differ_stay_in_range_and_follow_the_generator(batch):
+    images, _ = batch
+
+    def warped(seed):
+        return augment.augment(images, torch.Generator().manual_seed(seed))
+
+    assert warped(0).shape == images.shape and warped(0).min() >= 0 and warped(0).max() <= 1
+    assert torch.equal(warped(0), warped(0)) and not torch.equal(warped(0), warped(1))
+    assert (warped(0) - images).abs().mean(dim=(1, 2, 3)).min() > 0
+    assert not augment.augment(torch.zeros_like(images), torch.Generator()).any()
+
+
+def test_augmentation_of_no_size_changes_nothing(batch, monkeypatch):
+    for limit in ("TURN", "SCALE", "SLANT", "SHIFT", "PEN"):
+        monkeypatch.setattr(augment, limit, 0.0)
+    images, _ = batch
+    torch.testing.assert_close(augment.augment(images, torch.Generator()), images, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [("TURN", 45.0), ("SCALE", 0.3), ("SLANT", 0.5), ("SHIFT", 6.0), ("PEN", 1.0)]
+)
+def test_each_augmentation_does_something_by_itself(batch, monkeypatch, limit, most):
+    for each in ("TURN", "SCALE", "SLANT", "SHIFT", "PEN"):
+        monkeypatch.setattr(augment, each, most if each == limit else 0.0)
+    images, _ = batch
+    assert (augment.augment(images, torch.Generator().manual_seed(0)) - images).abs().mean() > 0.01
+
+
+def test_mnist_is_split_into_55000_5000_and_10000(mnist):
+    assert [len(digits.labels) for digits in mnist] == [55_000, 5_000, 10_000]
+    assert mnist.train.images.shape == (55_000, 1, 28, 28) and mnist.train.images.dtype == torch.uint8
