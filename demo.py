@@ -129,7 +129,7 @@ def build(networks: Networks) -> gr.Blocks:
                 Readout(live=True, invitation="Draw a digit, or choose an example.")
         with gr.Tab("Upload"), gr.Row():
             with gr.Column(min_width=300):
-                picture = Picture(label="A photo or picture of one digit", sources=["upload"])
+                picture = Picture(label="A photo or picture of one digit", sources=["upload"], height=320)
             with gr.Column(min_width=300):
                 result = Readout(live=False, invitation="Upload a picture of one digit.")
         about = gr.Markdown(networks.describe(first), elem_id="about")

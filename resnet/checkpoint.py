@@ -1,6 +1,7 @@
 """A trained network on disk: plain data that rebuilds its network by itself and says how it was made."""
 
 import contextlib
+import io
 import os
 import pickle
 import zipfile
@@ -42,8 +43,10 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    content = io.BytesIO()  # for torch writes the name of a file that it opens itself into it
+    torch.save({"format": FORMAT, **vars(checkpoint)}, content)
     try:
-        torch.save({"format": FORMAT, **vars(checkpoint)}, temporary)
+        temporary.write_bytes(content.getbuffer())
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(FileNotFoundError):

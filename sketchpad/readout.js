@@ -36,7 +36,7 @@ function show(reading, final) {
 function say(reading, claim) {
   const text = claim
     ? "It reads " + claim.digit + ", " + (100 * claim.probabilities[claim.digit]).toFixed(1) + "\u00a0% sure."
-    : (reading?.error ?? props.invitation)
+    : (reading?.error ?? (reading ? "There is no ink to read here." : props.invitation))
   if (sentence.textContent !== text) sentence.textContent = text
 }
 

@@ -8,6 +8,7 @@ import pytest
 from conftest import free_port, running_demo
 from PIL import Image
 
+from demo import NOT_A_PICTURE
 from resnet import ink
 from resnet.drawings import DRAWINGS
 
@@ -293,15 +294,18 @@ def test_an_uploaded_picture_is_read_and_the_drawing_stays(page, tmp_path):
     page.reads(1)
     picture = 255 - np.kron(ink.from_strokes(DRAWINGS[3]) * 255, np.ones((9, 9))).astype(np.uint8)
     Image.fromarray(picture).save(tmp_path / "three.png")
+    Image.new("L", (90, 90), 200).save(tmp_path / "blank.png")
     (tmp_path / "none.png").write_text("no picture")
+    said = {"blank.png": "There is no ink to read here.", "none.png": NOT_A_PICTURE}
     page.page.get_by_role("tab", name="Upload").click()
     assert page.sentence() == "Upload a picture of one digit."
     page.page.locator("input[type=file]").first.set_input_files(tmp_path / "three.png")
     page.reads(3)
-    page.page.get_by_role("button", name="Remove Image").or_(page.page.get_by_label("Clear")).first.click()
-    page.wait_for(page.sentence, "Upload a picture of one digit.")
-    page.page.locator("input[type=file]").first.set_input_files(tmp_path / "none.png")
-    page.wait_for(page.sentence, lambda said: "not a picture" in said)
+    for name, sentence in said.items():
+        page.page.get_by_role("button", name="Remove Image").or_(page.page.get_by_label("Clear")).first.click()
+        page.wait_for(page.sentence, "Upload a picture of one digit.")
+        page.page.locator("input[type=file]").first.set_input_files(tmp_path / name)
+        page.wait_for(page.sentence, sentence)
     page.page.get_by_role("tab", name="Draw").click()
     page.reads(1)
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,11 +33,12 @@ def test_a_failed_write_leaves_the_old_file_whole(trained, tmp_path, monkeypatch
     checkpoint.save(trained, path)
     before = path.read_bytes()
 
-    def half(content, file):
-        file.write_bytes(b"half")
+    def half(path, content):
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError("disk full")
 
-    monkeypatch.setattr(torch, "save", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OSError, match="disk full"):
         checkpoint.save(trained, path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["a.pt"]

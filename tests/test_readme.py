@@ -1,0 +1,129 @@
+"""The documents are claims, and these check them."""
+
+import hashlib
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+from PIL import Image
+
+from resnet import ARCHITECTURES, checkpoint
+
+README = (ROOT / "README.md").read_text("utf-8")
+SHIPPED = sorted((ROOT / "checkpoints").glob("[a-z]*.pt"))
+SHIPPED = [path for path in SHIPPED if "-seed" not in path.name]
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+def per_cent(fraction):
+    return f"{100 * fraction:.2f} %"
+
+
+def requirements(name):
+    lines = (ROOT / name).read_text().splitlines()
+    found = [Requirement(line.split("#")[0]) for line in lines if line and line[0] not in "#-"]
+    return {requirement.name: requirement.specifier for requirement in found}
+
+
+def test_every_architecture_and_every_flag_is_named():
+    for name in ARCHITECTURES:
+        assert f"`{name}`" in README
+    for script in ("train.py", "demo.py"):
+        out = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+        for flag in set(re.findall(r"--[a-z-]+", out.stdout)) - {"--help"}:
+            assert f"`{flag}" in README, f"{script} {flag}"
+
+
+def test_small_and_tutorial_are_shipped_whole_and_small_in_size():
+    assert [path.stem for path in SHIPPED] == ["small", "tutorial"]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_figures_are_those_of_the_shipped_checkpoint(path):
+    trained = checkpoint.load(path)
+    assert path.stat().st_size < 5_000_000
+    assert trained.unfinished is None
+    history, settings = trained.history, trained.history["settings"]
+    assert history["data"] == "MNIST"
+    assert history["images"] == {"train": 55_000, "held_out": 5_000, "test": 10_000}
+    command = (
+        f"python train.py --arch {trained.architecture} --seed {settings['seed']} --output checkpoints/{path.name}"
+    )
+    default = subprocess.run(
+        [sys.executable, "train.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in ("epochs", "batch_size", "lr"):
+        assert f"(default: {settings[name]})" in re.sub(r"\s+", " ", default.stdout), f"the command needs --{name}"
+    (row,) = [line for line in README.splitlines() if line.startswith(f"| `{path.stem}`")]
+    for claim in (f"{history['parameters']:,}", per_cent(history["test"]["accuracy"]), command):
+        assert claim in row
+    (row,) = [line for line in (path.parent / "README.md").read_text("utf-8").splitlines() if f"`{path.name}`" in line]
+    for claim in (
+        command,
+        per_cent(history["test"]["accuracy"]),
+        per_cent(history["epochs"][-1]["held_out_accuracy"]),
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+        history["versions"]["torch"].split("+")[0],
+    ):
+        assert claim in row
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_shipped_weights_have_the_test_accuracy_they_claim(path, mnist):
+    from resnet import data
+    from resnet.training import evaluate
+
+    trained = checkpoint.load(path)
+    measured = evaluate(trained.build(), data.Batches(mnist.test, 1000))
+    assert measured.accuracy == pytest.approx(trained.history["test"]["accuracy"], abs=2e-4)
+
+
+def test_the_front_matter_agrees_with_the_requirements():
+    front = dict(re.findall(r'^(\w+): "?(.*?)"?$', README.split("---")[1], re.M))
+    assert front["sdk"] == "gradio"
+    assert (ROOT / front["app_file"]).is_file()
+    assert requirements("requirements.txt")["gradio"].contains(front["sdk_version"])
+    assert front["python_version"] == (ROOT / ".github/workflows/ci.yml").read_text().split('python-version: "')[1][:4]
+    assert front["license"].upper() == (ROOT / "LICENSE").read_text().split()[0]
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    (command,) = re.findall(r"```sh\n(python -m pip .* pytest)\n```", README)
+    assert command in (ROOT / ".ci/run").read_text().splitlines()
+    assert ".ci/run" in (ROOT / ".github/workflows/ci.yml").read_text()
+    assert "entry: .ci/run" in (ROOT / ".pre-commit-config.yaml").read_text()
+
+
+def test_the_snippet_in_python_prints_what_it_says(capsys):
+    (snippet,) = [code for code in SNIPPETS if "import resnet" in code]
+    exec(snippet, {})
+    assert capsys.readouterr().out == "7\n"
+
+
+def test_the_snippet_over_http_prints_what_it_says(capsys, demo, tmp_path):
+    (snippet,) = [code for code in SNIPPETS if "gradio_client" in code]
+    image = Image.new("L", (100, 100), 255)
+    for x in range(20, 80):
+        image.paste(0, (x, 20, x + 4, 28))
+        image.paste(0, (int(80 - 0.5 * (x - 20)), x, int(90 - 0.5 * (x - 20)), x + 8))
+    image.save(tmp_path / "digit.png")
+    code = snippet.replace("http://127.0.0.1:7860/", demo).replace("digit.png", str(tmp_path / "digit.png"))
+    exec(code, {})
+    strokes, picture = re.findall(r"^\{.*$", capsys.readouterr().out, re.M)
+    assert strokes.startswith("{'digit': 7, 'probabilities': [")
+    assert picture.startswith("{'digit': 7, 'probabilities': [")
+
+
+def test_every_file_that_the_readme_names_is_there():
+    for name in re.findall(r"[\w./-]+\.(?:py|js|png)\b", README):
+        if name not in ("digit.png",):
+            assert (ROOT / name).is_file(), name
+
+
+def test_style_is_clean():
+    for check in (["check"], ["format", "--check"]):
+        found = subprocess.run(["ruff", *check, "."], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert found.returncode == 0, found.stdout
