@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 import threading
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +26,26 @@ NETWORK_CHOSEN = "(name) => document.dispatchEvent(new CustomEvent('sketchpad:ne
 
 
 class Networks:
-    """The menu: every checkpoint under its file's name, loaded when it is first asked."""
+    """The menu: every checkpoint under its file's name, loaded when it is first asked for."""
 
     def __init__(self, first: Path, device: str | None) -> None:
-        paths = [first, *sorted(path for path in SHIPPED.glob("*.pt") if path.stem != first.stem)]
-        self.paths = {path.stem: path for path in paths}
+        others = sorted(path for path in SHIPPED.glob("*.pt") if path.stem != first.stem)
+        self.paths = {path.stem: path for path in (first, *others)}
         self.device = device
-        self.load = lru_cache(self._load)
-        self.load(first.stem)
+        self.loaded = {first.stem: Recognizer.load(first, device)}
         self.turn = threading.Semaphore(os.cpu_count() or 1)  # visitors come in any number; cores do not
 
-    def _load(self, name: str) -> Recognizer:
+    def load(self, name: str) -> Recognizer:
+        """Raises `ValueError` with a sentence for visitors, which names no path of the server."""
         if name not in self.paths:
             raise ValueError(f"There is no network of that name; choose one of: {', '.join(self.paths)}.")
-        return Recognizer.load(self.paths[name], self.device)
+        if name not in self.loaded:
+            try:
+                self.loaded[name] = Recognizer.load(self.paths[name], self.device)
+            except CheckpointError as error:
+                print(f"demo.py: {error}", file=sys.stderr)
+                raise ValueError(f"The file of the network {name} cannot be read; choose another.") from None
+        return self.loaded[name]
 
     def read(self, image: np.ndarray, name: str) -> dict[str, Any]:
         """(28, 28) in [0, 1] -> a reading as `Sketchpad` describes it; a blank has no digit and no favourite."""
@@ -54,9 +59,13 @@ class Networks:
         }
 
     def describe(self, name: str) -> str:
-        history = self.load(name).history
+        """One line of Markdown: what the network is, how it was made, how well it reads."""
+        try:
+            history = self.load(name).history
+        except ValueError as error:
+            return str(error)
         test = history["test"]
-        score = f"it reads {test['accuracy']:.2%} of the test set" if test else "not finished"
+        score = f"it reads {100 * test['accuracy']:.2f} % of the test set" if test else "not finished"
         return (
             f"**{name}**: a residual network of {history['parameters']:,} parameters, "
             f"trained for {len(history['epochs'])} epochs on {history['data']}; {score}."
@@ -70,15 +79,16 @@ def open_picture(path: str) -> Image.Image:
             if picture.width * picture.height > ink.MAX_PIXELS:
                 raise ValueError(f"This picture has more than {ink.MAX_PIXELS:,} pixels; choose a smaller one.")
             picture.draft(None, (1024, 1024))  # a JPEG is decoded no larger than it is needed
-            picture = ImageOps.exif_transpose(picture)
-            if max(picture.size) > 1024:
-                picture.thumbnail((1024, 1024))
-            return picture.copy()
+            upright = ImageOps.exif_transpose(picture)
+            if max(upright.size) > 1024:
+                upright.thumbnail((1024, 1024))
+            return upright
     except (OSError, SyntaxError, Image.DecompressionBombError):
         raise ValueError(NOT_A_PICTURE) from None
 
 
 def build(networks: Networks) -> gr.Blocks:
+    """The page, and the API beside it."""
     first = next(iter(networks.paths))
 
     def read_drawing(request: Any) -> dict[str, Any]:

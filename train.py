@@ -43,6 +43,8 @@ def main() -> None:
         train(settings, started, splits, device, output)
     except (CheckpointError, ValueError, OSError) as error:
         sys.exit(f"train.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped before training began")
 
 
 def train(
@@ -88,13 +90,13 @@ def train(
                 f"held-out loss {loss:.4f}  held-out accuracy {accuracy:.2%}  {time.perf_counter() - start:.0f} s",
                 flush=True,
             )
+        loss, accuracy = evaluate(model, data.Batches(test_set, 1000))
+        history["test"] = {"loss": loss, "accuracy": accuracy}
+        save()
     except KeyboardInterrupt:
         done = len(history["epochs"])
         kept = f"{done} of {settings.epochs} epochs are kept; to go on: python train.py --resume --output {output}"
         sys.exit(f"\nstopped: {kept if done else 'no epoch was finished, so nothing is kept'}")
-    loss, accuracy = evaluate(model, data.Batches(test_set, 1000))
-    history["test"] = {"loss": loss, "accuracy": accuracy}
-    save()
     print(f"test loss {loss:.4f}  test accuracy {accuracy:.2%}  ({len(test_set.labels):,} digits, read this once)")
     print(f"now draw: python demo.py --checkpoint {output}")
 

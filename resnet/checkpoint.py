@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from resnet.networks import ARCHITECTURES, create
 
 FORMAT = "resnet-mnist/1"
+HISTORY = {"data", "images", "settings", "versions", "parameters", "epochs", "test"}
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 
 
@@ -24,7 +25,7 @@ class CheckpointError(ValueError):
 
 @dataclass
 class Checkpoint:
-    """`history` holds data, seed, settings, versions, parameters, epochs (a list of measures) and test (or None)."""
+    """`history` has the keys of `HISTORY`: epochs is a list of measures, test the last one, or None till the end."""
 
     architecture: str
     weights: dict[str, Tensor]
@@ -74,6 +75,8 @@ def load(path: str | Path) -> Checkpoint:
     try:
         checkpoint = Checkpoint(**content)
         checkpoint.build()
+        if not isinstance(checkpoint.history, dict) or not checkpoint.history.keys() >= HISTORY:
+            raise ValueError("its history is not whole")
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(

@@ -120,20 +120,16 @@ def _resampling(old: int, new: int) -> np.ndarray:
 
 def _checked_image(image) -> np.ndarray:
     """Any picture -> (H, W, 1 to 4) float32 in [0, 1]."""
-    pixels = (
-        np.prod([max(side, 0) for side in getattr(image, "size", ())], dtype=float) if hasattr(image, "mode") else 0
-    )
-    if pixels > MAX_PIXELS:
-        raise ValueError(f"a picture may have at most {MAX_PIXELS:,} pixels; this one has {pixels:,.0f}")
-    if getattr(image, "mode", "L") not in ("L", "RGB", "RGBA", "I", "I;16", "F"):  # PIL's palettes, CMYK, 1 bit, ...
-        image = image.convert("RGBA")
+    if hasattr(image, "mode"):  # PIL's; its size is known before it is decoded
+        _check_size(image.height, image.width)
+        if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "F"):  # palettes, CMYK, ...
+            image = image.convert("RGBA")
     array = np.asarray(image)
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
         raise ValueError(f"a picture must be (H, W) or (H, W, 1 to 4); this array is {array.shape}")
-    if array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise ValueError(f"a picture may have at most {MAX_PIXELS:,} pixels; this one is {array.shape[:2]}")
+    _check_size(*array.shape[:2])
     if array.dtype.kind not in "buif":
         raise ValueError(f"a picture must hold numbers; this array holds {array.dtype}")
     white = 1
@@ -143,6 +139,11 @@ def _checked_image(image) -> np.ndarray:
     if not (array.min() >= 0 and array.max() <= 1):  # NaN too
         raise ValueError("a picture's values must lie in [0, 1] as floats, or in 0 to 255 or 65,535 as integers")
     return array
+
+
+def _check_size(height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"a picture may have at most {MAX_PIXELS:,} pixels; this one is {width} by {height}")
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -17,6 +17,10 @@ let past = [] // drawings to undo to
 let future = [] // drawings to redo to
 let network = props.network
 let replay = null // the animation frame that draws the next part of an example
+let finishReplay // draws the whole of it
+let stale = false // the drawing has changed since it was last sent
+let asking = false // an answer is awaited
+let generation = 0 // answers from before a drawing was replaced are not for it
 
 // Ink on the canvas
 
@@ -91,7 +95,7 @@ canvas.addEventListener("contextmenu", (event) => pen !== null && event.preventD
 function replaceDrawing(next) {
   drawing = next
   pen = null
-  generation += 1 // what was asked about the drawing before is not to be shown
+  generation += 1
   paint()
   changed()
 }
@@ -141,7 +145,6 @@ function showExample(strokes) {
   draw(start)
 }
 
-let finishReplay
 function stopReplay() {
   if (replay === null) return
   cancelAnimationFrame(replay)
@@ -178,10 +181,6 @@ props.examples.forEach((strokes, digit) => {
 })
 
 // Asking: one request at a time, then the newest drawing; nothing is asked about an empty pad
-
-let generation = 0
-let asking = false
-let stale = false // the drawing has changed since it was last sent
 
 function changed() {
   hint.hidden = drawing.length > 0

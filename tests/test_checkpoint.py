@@ -15,7 +15,7 @@ from resnet.devices import choose_device
 @pytest.fixture
 def trained():
     torch.manual_seed(0)
-    return checkpoint.Checkpoint("tutorial", create("tutorial").state_dict(), {"epochs": [], "test": None})
+    return checkpoint.Checkpoint("tutorial", create("tutorial").state_dict(), dict.fromkeys(checkpoint.HISTORY))
 
 
 def test_a_checkpoint_rebuilds_its_network_and_keeps_its_history(trained, tmp_path):
@@ -95,6 +95,8 @@ def test_missing_cut_damaged_and_foreign_files_each_get_a_sentence(trained, tmp_
         {"weights": {}},
         {"weights": {"conv1.weight": torch.zeros(3)}},
         {"surplus": 1},
+        {"history": None},
+        {"history": {"epochs": []}},
     ],
     ids=str,
 )
