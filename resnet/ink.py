@@ -163,25 +163,36 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 def _lift_ink(grey: np.ndarray) -> np.ndarray:
-    """(H, W) shades -> (H, W) ink in [0, 1]: what departs from the paper, which is a plane fitted to the border."""
-    height, width = grey.shape
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij", sparse=True)
-    design = np.stack([_border(np.broadcast_to(term, grey.shape)) for term in (np.float64(1), x, y)], axis=1)
+    """(H, W) shades -> (H, W) ink in [0, 1]: how far each pixel is from the paper to black, or to white."""
+    paper, noise = _paper(grey)
+    ink = grey - paper
+    room = 1 - paper if ink.sum() > 0 else -paper  # light ink or dark: all the way is 1
+    room[np.abs(room) < 1 / 255] = 1
+    ink /= room
+    noise /= np.median(np.abs(room))
+    strongest = ink.max()
+    if strongest <= max(3 * noise, 0.05):
+        return np.zeros_like(grey)
+    if noise < 2 / 255:  # a clean picture: each trace of ink counts, as in MNIST
+        faintest, full = 1 / 510, strongest if strongest < 0.9 else 1
+    else:  # a photo: only what is clearly ink, and that as black as MNIST's
+        faintest = strongest / 4
+        full = np.percentile(ink[ink > faintest], 75)
+    return np.where(ink > faintest, ink / full, 0).clip(0, 1).astype(np.float32)
+
+
+def _paper(grey: np.ndarray) -> tuple[np.ndarray, float]:
+    """(H, W) shades -> the paper's (H, W) and their noise: a plane fitted to the border, for light falls unevenly."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij", sparse=True)
+    terms = np.stack([_border(np.broadcast_to(term, grey.shape)) for term in (1.0, x, y)], axis=1)
     shades = _border(grey).astype(np.float64)
     plane = np.array([np.median(shades), 0, 0])
     for _ in range(3):  # refitted without what is far off: ink that runs over the border is not paper
-        error = np.abs(shades - design @ plane)
-        paper = error <= 3 * np.median(error) + 1 / 255
-        plane = np.linalg.lstsq(design[paper], shades[paper], rcond=None)[0]
-    departure = grey - (plane[0] + plane[1] * x + plane[2] * y)
-    departure *= np.sign(departure.sum())
-    noise = 4 * np.median(np.abs(shades - design @ plane)) + 1 / 510  # half a level of 8 bits where the paper is clean
-    strongest = departure.max()
-    if strongest <= max(noise, 0.05):
-        return np.zeros_like(grey)
-    departure[departure <= noise] = 0
-    full = strongest if strongest < 0.9 else 1.0  # pencil on grey paper becomes as black as MNIST's ink
-    return (departure / full).clip(0, 1).astype(np.float32)
+        error = np.abs(shades - terms @ plane)
+        near = error <= 3 * np.median(error) + 1 / 255
+        plane = np.linalg.lstsq(terms[near], shades[near], rcond=None)[0]
+    noise = 4 * np.median(np.abs(shades - terms @ plane))
+    return plane[0] + plane[1] * x + plane[2] * y, noise
 
 
 def _border(image: np.ndarray) -> np.ndarray:
