@@ -27,6 +27,7 @@ CHROMIUM_FLAGS = [
 
 def pytest_addoption(parser):
     parser.addoption("--mnist", default=os.environ.get("MNIST_DIR"), help="folder that holds MNIST/raw (or MNIST_DIR)")
+    parser.addoption("--unipen", default=os.environ.get("UNIPEN_DIR"), help="folder of UNIPEN (or UNIPEN_DIR)")
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,15 @@ def mnist(request):
     from resnet import data
 
     return data.mnist(folder)
+
+
+@pytest.fixture(scope="session")
+def unipen_folder(request):
+    """UNIPEN's folder, or a skip that says what is missing."""
+    folder = request.config.getoption("--unipen")
+    if not folder or not Path(folder, "train_r01_v07").is_dir():
+        pytest.skip("UNIPEN is not here: name the folder of its train_r01_v07 with --unipen or UNIPEN_DIR")
+    return Path(folder)
 
 
 @pytest.fixture
@@ -57,7 +67,8 @@ def running_demo(log: Path, port: int):
     url = f"http://127.0.0.1:{port}/"
     with log.open("w") as output:
         command = [sys.executable, "demo.py", "--device", "cpu", "--port", str(port)]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        env = {**os.environ, "GRADIO_TEMP_DIR": str(log.parent / "uploads")}
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
         try:
             for _ in range(600):
                 assert process.poll() is None, log.read_text()
@@ -74,8 +85,15 @@ def running_demo(log: Path, port: int):
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory):
-    with running_demo(tmp_path_factory.mktemp("demo") / "log", free_port()) as url:
+def demo_folder(tmp_path_factory):
+    """Where the running demo writes its log, and its uploads."""
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="session")
+def demo(demo_folder):
+    """The address of a demo that runs for all tests."""
+    with running_demo(demo_folder / "log", free_port()) as url:
         yield url
 
 

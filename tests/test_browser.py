@@ -308,6 +308,7 @@ def test_an_uploaded_picture_is_read_and_the_drawing_stays(page, tmp_path):
         page.wait_for(page.sentence, sentence)
     page.page.get_by_role("tab", name="Draw").click()
     page.reads(1)
+    page.wait_for(page.inked, lambda ink: ink > 0)
 
 
 def test_ink_is_sharp_on_a_dense_screen_and_follows_dark_mode(open_page):

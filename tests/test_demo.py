@@ -121,6 +121,16 @@ def test_the_pads_function_gives_the_image_that_was_read(demo):
     np.testing.assert_allclose(np.array(reading["image"]) / 255, ink.from_strokes(DRAWINGS[2]).ravel(), atol=0.5 / 255)
 
 
+def test_nothing_of_a_drawing_is_written_to_disk(demo, demo_folder, client):
+    def files():
+        return {path: path.stat().st_size for path in demo_folder.rglob("*") if path.is_file()}
+
+    before = files()
+    ask_the_pads_function(demo, {"network": "small", "strokes": DRAWINGS[8]})
+    client.predict(strokes=DRAWINGS[8], api_name="/predict")
+    assert files() == before
+
+
 def start(*arguments):
     return subprocess.run(
         [sys.executable, "demo.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False

@@ -1,0 +1,129 @@
+"""How well a checkpoint reads drawn digits: UNIPEN's isolated ones, or MNIST's test set by the same measures.
+
+`python benchmarks/handwriting.py --unipen FOLDER`, where FOLDER is UNIPEN's train_r01_v07 or holds it.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
+
+from benchmarks import unipen
+from resnet import CheckpointError, Recognizer, data, ink
+
+BINS = 15  # of the expected calibration error (Guo et al. 2017, arXiv:1706.04599)
+COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9)
+
+
+class Digits(NamedTuple):
+    """`images` (N, 28, 28) float32, `labels` (N,) int, `writers` (N,) str; `skipped` names what was not to be had."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    writers: np.ndarray
+    skipped: list[str]
+
+
+def from_unipen(folder: Path, chosen: list[str] | None) -> Digits:
+    """The isolated digits (category 1a) of the contributors chosen, or of all, drawn by the pad's own pen."""
+    folder = folder / "train_r01_v07" if (folder / "train_r01_v07").is_dir() else folder
+    chosen = chosen or unipen.contributors(folder, "1a")
+    characters, skipped = unipen.read(folder, "1a", chosen)
+    if not characters:
+        raise FileNotFoundError(f"{folder} is not UNIPEN's train_r01_v07: there are no digits in data/1a")
+    images = [ink.from_strokes(character.strokes) for character in characters]
+    labels = [int(character.label) for character in characters]
+    return Digits(np.stack(images), np.array(labels), np.array([c.contributor for c in characters]), skipped)
+
+
+def from_mnist(folder: Path) -> Digits:
+    """MNIST's test set."""
+    test = data.mnist(str(folder)).test
+    images = test.images[:, 0].numpy().astype(np.float32) / 255
+    return Digits(images, test.labels.numpy(), np.full(len(images), "mnist"), [])
+
+
+def measure(probabilities: np.ndarray, digits: Digits) -> dict[str, Any]:
+    """(N, 10) rows that sum to 1 -> accuracies (in [0, 1]), confusions, calibration, and accuracy against coverage."""
+    read, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = read == digits.labels
+    wrong = Counter(zip(digits.labels[~right].tolist(), read[~right].tolist(), strict=True))
+    surest = np.argsort(-sure, kind="stable")
+    return {
+        "digits": len(right),
+        "skipped": len(digits.skipped),
+        "accuracy": right.mean(),
+        "by_writer": {str(name): right[digits.writers == name].mean() for name in np.unique(digits.writers)},
+        "by_digit": {int(digit): right[digits.labels == digit].mean() for digit in np.unique(digits.labels)},
+        "confusions": [{"digit": a, "read_as": b, "times": times} for (a, b), times in wrong.most_common(10)],
+        "calibration_error": calibration_error(sure, right),
+        "accuracy_at_coverage": {c: right[surest[: round(c * len(right))]].mean() for c in COVERAGES},
+    }
+
+
+def calibration_error(sure: np.ndarray, right: np.ndarray) -> float:
+    """Expected calibration error: |accuracy - mean top probability| of each of `BINS` equal bins, by its share."""
+    bins = np.ceil(sure * BINS).clip(1, BINS)
+    return sum(abs(right[bins == b].mean() - sure[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
+
+
+def sheet(probabilities: np.ndarray, digits: Digits) -> Image.Image:
+    """What was misread, the surest first: the image, its label, and what was said with how many per cent."""
+    read, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.nonzero(read != digits.labels)[0]
+    wrong = wrong[np.argsort(-sure[wrong])]
+    columns, side, caption = 16, 84, 14
+    picture = Image.new("L", (columns * side, max(1, -(-len(wrong) // columns)) * (side + caption)), 96)
+    draw = ImageDraw.Draw(picture)
+    for place, i in enumerate(wrong):
+        x, y = place % columns * side, place // columns * (side + caption)
+        tile = Image.fromarray((digits.images[i] * 255).astype(np.uint8)).resize((side - 4, side - 4), Image.NEAREST)
+        picture.paste(tile, (x, y))
+        draw.text((x, y + side - 4), f"{digits.labels[i]}: {read[i]} {sure[i]:.0%} {digits.writers[i]}", fill=255)
+    return picture
+
+
+def report(measured: dict[str, Any]) -> str:
+    """The measures for a person."""
+    lines = [f"{measured['digits']:,} digits read, {measured['skipped']} skipped"]
+    lines += [f"accuracy           {measured['accuracy']:7.2%}"]
+    lines += [f"  by {name:<14}{value:7.2%}" for name, value in measured["by_writer"].items()]
+    lines += [f"  of {digit:<14}{value:7.2%}" for digit, value in measured["by_digit"].items()]
+    lines += [f"  {c['digit']} read as {c['read_as']}: {c['times']} times" for c in measured["confusions"]]
+    lines += [f"calibration error  {measured['calibration_error']:.4f}"]
+    lines += [f"surest {c:4.0%}        {value:7.2%}" for c, value in measured["accuracy_at_coverage"].items()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--unipen", type=Path, help="the folder of UNIPEN's train_r01_v07")
+    source.add_argument("--mnist", type=Path, help="the folder of MNIST: its test set is read")
+    parser.add_argument("--contributors", type=lambda text: text.split(","), help="of UNIPEN, as a,b,c (default: all)")
+    parser.add_argument("--checkpoint", type=Path, help="whose reading is measured (default: the shipped one)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--errors", type=Path, help="write a sheet of what was misread to this PNG")
+    args = parser.parse_args()
+    try:
+        recognizer = Recognizer.load(args.checkpoint, "cpu")
+        digits = from_unipen(args.unipen, args.contributors) if args.unipen else from_mnist(args.mnist)
+    except (CheckpointError, OSError, ValueError) as error:
+        sys.exit(f"handwriting.py: {error}")
+    probabilities = np.concatenate([recognizer.probabilities(part) for part in np.array_split(digits.images, 20)])
+    measured = measure(probabilities, digits)
+    print(json.dumps(measured, indent=2) if args.json else report(measured))
+    if args.errors:
+        sheet(probabilities, digits).save(args.errors)
+
+
+if __name__ == "__main__":
+    main()
