@@ -24,6 +24,7 @@ def imports(path, top_level_only=False):
 MAY_IMPORT = {
     "resnet/*.py": {"resnet", "torch", "numpy"},
     "sketchpad/*.py": {"sketchpad", "gradio"},
+    "benchmarks/*.py": {"benchmarks", "resnet", "numpy", "PIL"},
     "train.py": {"resnet", "torch", "tqdm"},
     "demo.py": {"resnet", "sketchpad", "gradio", "torch", "numpy", "PIL"},
 }

