@@ -74,6 +74,7 @@ class Page:
         """How many of the canvas's pixels hold ink."""
         return self.page.evaluate(
             """() => { const c = document.querySelector('.paper canvas')
+            if (!c.width) return 0 // it has just come back into sight
             const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data
             let n = 0; for (let i = 3; i < data.length; i += 4) n += data[i] > 0; return n }"""
         )
