@@ -136,5 +136,7 @@ def test_every_file_that_the_readme_names_is_there():
 
 def test_style_is_clean():
     for check in (["check"], ["format", "--check"]):
-        found = subprocess.run(["ruff", *check, "."], cwd=ROOT, capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            [sys.executable, "-m", "ruff", *check, "."], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         assert found.returncode == 0, found.stdout
