@@ -3,6 +3,7 @@
 
 const digit = element.querySelector(".digit")
 const sentence = element.querySelector(".sentence")
+const spoken = element.querySelector(".spoken")
 const seen = element.querySelector(".seen").getContext("2d")
 const bars = element.querySelector(".bars")
 
@@ -30,14 +31,11 @@ function show(reading, final) {
     pixels.data[4 * i + 3] = 255
   }
   seen.putImageData(pixels, 0, 0)
-  if (final || !claim) say(reading, claim)
-}
-
-function say(reading, claim) {
-  const text = claim
+  sentence.textContent = claim
     ? "It reads " + claim.digit + ", " + (100 * claim.probabilities[claim.digit]).toFixed(1) + "\u00a0% sure."
     : (reading?.error ?? (reading ? "There is no ink to read here." : props.invitation))
-  if (sentence.textContent !== text) sentence.textContent = text
+  const news = spoken.textContent !== sentence.textContent
+  if (final && news) spoken.textContent = sentence.textContent // while the pen moves it would never stop talking
 }
 
 if (props.live) {

@@ -70,6 +70,10 @@ class Page:
     def sentence(self):
         return self.page.locator(".sentence:visible").inner_text()
 
+    def spoken(self):
+        """What a screen reader was told last."""
+        return self.page.locator("[aria-live=polite]").first.inner_text()
+
     def inked(self):
         """How many of the canvas's pixels hold ink."""
         return self.page.evaluate(
@@ -158,9 +162,11 @@ def test_the_first_stroke_counts_and_bars_move_before_the_pen_is_lifted(page):
         page.page.wait_for_timeout(30)
         seen.append(tuple(page.percentages()))
     assert len(set(seen)) >= 5 and None not in seen[-1]
-    assert page.sentence().startswith("Draw a digit")  # told to screen readers at the end of the stroke only
+    assert page.digit() in page.sentence()
+    assert page.spoken() == "Draw a digit, or choose an example."
     page.page.mouse.up()
     page.reads(3)
+    page.wait_for(page.spoken, page.sentence())
 
 
 def test_an_empty_pad_claims_nothing(page):
