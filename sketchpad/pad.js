@@ -70,7 +70,7 @@ canvas.addEventListener("pointermove", (event) => {
   if (event.pointerId !== pen) return
   const stroke = drawing.at(-1)
   const events = event.getCoalescedEvents?.() ?? []
-  let start = stroke.length - 1
+  const start = stroke.length - 1
   for (const each of events.length ? events : [event]) {
     const [x, y] = place(each)
     if (Math.hypot(x - stroke.at(-1)[0], y - stroke.at(-1)[1]) >= STEP) stroke.push([x, y])
