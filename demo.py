@@ -176,7 +176,7 @@ def main() -> None:
             ssr_mode=False,
             max_file_size="10mb",
         )
-    except (CheckpointError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"demo.py: {error}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from resnet import ARCHITECTURES, CheckpointError, checkpoint, create, data
+from resnet import ARCHITECTURES, checkpoint, create, data
 from resnet.devices import choose_device
 from resnet.recognizer import DEFAULT
 from resnet.training import evaluate, train_one_epoch
@@ -41,7 +41,7 @@ def main() -> None:
         device = choose_device(args.device)
         splits = data.drawn(settings.seed) if settings.smoke else data.mnist(args.data)
         train(settings, started, splits, device, output)
-    except (CheckpointError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped before training began")
@@ -74,9 +74,10 @@ def train(
         unfinished = None if history["test"] else states
         checkpoint.save(checkpoint.Checkpoint(settings.arch, model.state_dict(), history, unfinished), output)
 
+    done = len(history["epochs"])  # epochs on disk
     print(f"{settings.arch}: {history['parameters']:,} parameters, on {device}, written to {output}")
     try:
-        for epoch in range(len(history["epochs"]), settings.epochs):
+        for epoch in range(done, settings.epochs):
             start = time.perf_counter()
             shuffle = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
             batches = data.Batches(train_set, settings.batch_size, shuffle)
@@ -85,6 +86,7 @@ def train(
             loss, accuracy = evaluate(model, data.Batches(held_out, 1000))
             history["epochs"].append({"train_loss": train_loss, "held_out_loss": loss, "held_out_accuracy": accuracy})
             save()
+            done = epoch + 1
             print(
                 f"epoch {epoch + 1:2}/{settings.epochs}  train loss {train_loss:.4f}  "
                 f"held-out loss {loss:.4f}  held-out accuracy {accuracy:.2%}  {time.perf_counter() - start:.0f} s",
@@ -94,7 +96,6 @@ def train(
         history["test"] = {"loss": loss, "accuracy": accuracy}
         save()
     except KeyboardInterrupt:
-        done = len(history["epochs"])
         kept = f"{done} of {settings.epochs} epochs are kept; to go on: python train.py --resume --output {output}"
         sys.exit(f"\nstopped: {kept if done else 'no epoch was finished, so nothing is kept'}")
     print(f"test loss {loss:.4f}  test accuracy {accuracy:.2%}  ({len(test_set.labels):,} digits, read this once)")

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
 from benchmarks import unipen
-from resnet import CheckpointError, Recognizer, data, ink
+from resnet import Recognizer, data, ink
 
 BINS = 15  # of the expected calibration error (Guo et al. 2017, arXiv:1706.04599)
 COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9)
@@ -116,7 +116,7 @@ def main() -> None:
     try:
         recognizer = Recognizer.load(args.checkpoint, "cpu")
         digits = from_unipen(args.unipen, args.contributors) if args.unipen else from_mnist(args.mnist)
-    except (CheckpointError, OSError, ValueError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"handwriting.py: {error}")
     probabilities = np.concatenate([recognizer.probabilities(part) for part in np.array_split(digits.images, 20)])
     measured = measure(probabilities, digits)

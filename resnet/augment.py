@@ -1,7 +1,7 @@
 """Training digits, written a little differently each time: turned, scaled, slanted, moved, with other pens.
 
-A pad's drawings differ from MNIST's scans in just these ways. All of a batch is warped at once, each digit by its own
-draw.
+A pad's drawings differ from MNIST's scans in these ways; ways of writing that MNIST lacks, such as a slash through the
+zero, are not added. All of a batch is warped at once, each digit by its own draw.
 """
 
 import math

@@ -33,7 +33,7 @@ function paint() {
 }
 
 function paintLine(points) {
-  context.strokeStyle = context.fillStyle = getComputedStyle(canvas).color
+  context.strokeStyle = getComputedStyle(canvas).color
   context.lineWidth = PEN
   context.lineCap = context.lineJoin = "round"
   context.beginPath()

@@ -61,6 +61,10 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
+def find_chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
 @contextmanager
 def running_demo(log: Path, port: int):
     """`python demo.py` as a user starts it; its address. Fails where it ever printed a traceback."""
@@ -100,14 +104,14 @@ def demo(demo_folder):
 @pytest.fixture(scope="session")
 def chromium():
     """Chromium by Playwright. Missing is a skip, or a failure where REQUIRE_BROWSER is set."""
-    sync_api = pytest.importorskip("playwright.sync_api") if not os.environ.get("REQUIRE_BROWSER") else None
-    if sync_api is None:
-        import playwright.sync_api as sync_api
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        missing = pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip
+    missing = pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("the browser tests need Playwright: pip install -r requirements-dev.txt")
+    if find_chromium() is None:
         missing("the browser tests need Chromium on the PATH, for example: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         yield browser
         browser.close()

@@ -1,11 +1,10 @@
 """Takes the README's picture from the real page: `python tests/screenshot.py`. Needs Chromium on the PATH."""
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from conftest import CHROMIUM_FLAGS, ROOT, free_port, running_demo
+from conftest import CHROMIUM_FLAGS, ROOT, find_chromium, free_port, running_demo
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(ROOT))  # for the drawings that test_browser draws
@@ -15,7 +14,7 @@ from test_browser import LAPTOP, Page
 def main() -> None:
     log = Path(tempfile.mkdtemp()) / "log"
     with running_demo(log, free_port()) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         page = Page(browser.new_page(**LAPTOP), url)
         page.draw(3)
         page.reads(3)

@@ -35,14 +35,13 @@ class Page:
                 for x, y in stroke
             ]
 
-    def draw(self, digit, lift=True, **place):
+    def draw(self, digit, **place):
         for stroke in self.points(digit, **place):
             self.page.mouse.move(*stroke[0])
             self.page.mouse.down()
             for point in stroke[1:]:
                 self.page.mouse.move(*point)
-            if lift:
-                self.page.mouse.up()
+            self.page.mouse.up()
 
     def draw_by_finger(self, digit, **place):
         cdp = self.page.context.new_cdp_session(self.page)
