@@ -8,13 +8,18 @@ ink at all is the blank, a normal value: all zeros.
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import ndimage
+from scipy.interpolate import CubicSpline
+
+from resnet import picture
 
 SIZE = 28  # pixels a side
 BOX = 20  # pixels, the longer side of the ink
 CENTRE = 14.5  # pixels from the left and from the top: the middle of pixel 14
 PEN = 2.2  # pixels, the pen's width; strokes then look as wide as MNIST's (2 * ink / total variation, both 2.3)
+THINNEST, THICKEST = 1.1, 5.0  # pixels: of pens that need no mending
+SPARSE = 3.0  # pixels between two points, too far for a hand that is followed closely
 MAX_POINTS = 20_000  # of one drawing: minutes of the fastest pen
-MAX_PIXELS = 50_000_000  # of one picture: more than a phone's camera gives
 
 
 def blank() -> np.ndarray:
@@ -26,17 +31,14 @@ def from_strokes(strokes: Sequence) -> np.ndarray:
     """Pen strokes -> (28, 28) float32 in [0, 1].
 
     `strokes` is a sequence of strokes, each (n, 2): points x, y in any unit, x to the right, y down. The pen has a
-    constant width in the result, so neither the place nor the size of the drawing matters; a tap is a dot.
+    constant width in the result, so neither the place nor the size of the drawing matters; a tap is a dot. Five
+    and more points of a stroke that are far apart, as a fast mouse leaves them, are joined by a curve, not by lines.
     Raises `ValueError` where a stroke is no such array, a number is not finite, or there are over `MAX_POINTS` points.
     """
     strokes = _checked_strokes(strokes)
     if not strokes:
         return blank()
-    points = np.concatenate(strokes)
-    low, high = points.min(axis=0), points.max(axis=0)
-    extent = (high - low).max()
-    scale = (BOX - PEN) / extent if extent > 1e-9 * np.abs(points).max() else 0  # less is one point, but for rounding
-    strokes = [(stroke - (low + high) / 2) * scale + SIZE / 2 for stroke in strokes]
+    strokes = _fit([_curve(stroke) for stroke in _fit(strokes)])
     margin = (SIZE - BOX) / 2  # of the ink's box; so far it may move, and no ink is lost
     shift = (CENTRE - _centre_of_mass(_rasterize(strokes))).clip(-margin, margin)
     return _rasterize([stroke + shift for stroke in strokes])
@@ -49,11 +51,10 @@ def from_image(image) -> np.ndarray:
     255 or 65,535, of booleans, or of floats in [0, 1]. The border is taken for paper, whatever its shade; what departs
     from it is ink. Raises `ValueError` where the array is none of these or has over `MAX_PIXELS` pixels.
     """
-    ink = _lift_ink(_grey(_checked_image(image)))
-    rows, columns = ink.any(axis=1).nonzero()[0], ink.any(axis=0).nonzero()[0]
-    if len(rows) == 0:
+    ink = picture.lift(image)
+    if ink.size == 0:
         return blank()
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    ink = _with_usual_pen(ink)
     height, width = (max(1, round(BOX * side / max(ink.shape))) for side in ink.shape)
     ink = _resampling(ink.shape[0], height) @ ink @ _resampling(ink.shape[1], width).T
     left, top = np.floor(CENTRE - _centre_of_mass(ink) + 0.5).astype(int)  # whole pixels keep MNIST's own as they are
@@ -61,6 +62,21 @@ def from_image(image) -> np.ndarray:
     digit = blank()
     digit[top : top + height, left : left + width] = ink
     return digit
+
+
+def _with_usual_pen(ink: np.ndarray) -> np.ndarray:
+    """Lines far thinner or thicker than MNIST's become as wide as the pad's: their outline is moved."""
+    framed = np.pad(ink, 1)
+    across, down = np.diff(framed[:-1], axis=1), np.diff(framed[:, :-1], axis=0)
+    width = 2 * ink.sum() / max(1, np.hypot(across, down).sum())  # pixels: twice the area over the outline's length
+    scale = (BOX - PEN) / max(1, max(ink.shape) - width)  # as from_strokes scales the pen's path
+    if THINNEST < width * scale < THICKEST:
+        return ink
+    pen = PEN / scale
+    solid = np.pad(ink > 0.5, int(pen) + 1)
+    depth = ndimage.distance_transform_edt(solid) - ndimage.distance_transform_edt(~solid)
+    redrawn = (depth - np.sign(depth) / 2 + (pen - width) / 2 + 0.5).clip(0, 1).astype(np.float32)
+    return picture.crop(redrawn) if redrawn.any() else ink
 
 
 def _checked_strokes(strokes: Sequence) -> list[np.ndarray]:
@@ -86,6 +102,29 @@ def _checked_strokes(strokes: Sequence) -> list[np.ndarray]:
             raise ValueError(f"stroke {number} has a coordinate that is not a finite number below 1e100")
         checked.append(array)
     return checked
+
+
+def _fit(strokes: list[np.ndarray]) -> list[np.ndarray]:
+    """Strokes in any unit -> in pixels, so that the pen fills the box in the frame's middle."""
+    points = np.concatenate(strokes)
+    low, high = points.min(axis=0), points.max(axis=0)
+    extent = (high - low).max()
+    scale = (BOX - PEN) / extent if extent > 1e-9 * np.abs(points).max() else 0  # less is one point, but for rounding
+    return [(stroke - (low + high) / 2) * scale + SIZE / 2 for stroke in strokes]
+
+
+def _curve(stroke: np.ndarray) -> np.ndarray:
+    """A stroke in pixels, as smooth as the hand was where a fast mouse left few points of it; four or fewer are meant.
+
+    A natural cubic spline through the points, at the square roots of their distances ("centripetal": it has no loops).
+    """
+    steps = np.hypot(*np.diff(stroke, axis=0).T)
+    apart = steps > 1e-6
+    if apart.sum() < 4 or steps.max() < SPARSE:
+        return stroke
+    at = np.append(0, np.sqrt(steps[apart]).cumsum())
+    spline = CubicSpline(at, stroke[np.append(True, apart)], bc_type="natural")
+    return spline(np.union1d(at, np.linspace(0, at[-1], 100)))
 
 
 def _rasterize(strokes: list[np.ndarray]) -> np.ndarray:
@@ -116,88 +155,6 @@ def _resampling(old: int, new: int) -> np.ndarray:
     pixel = np.arange(old)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
     return overlap.clip(0) * new / old
-
-
-def _checked_image(image) -> np.ndarray:
-    """Any picture -> (H, W, 1 to 4) float32 in [0, 1]."""
-    if hasattr(image, "mode"):  # PIL's; its size is known before it is decoded
-        _check_size(image.height, image.width)
-        if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "F"):  # palettes, CMYK, ...
-            image = image.convert("RGBA")
-    array = np.asarray(image)
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
-        raise ValueError(f"a picture must be (H, W) or (H, W, 1 to 4); this array is {array.shape}")
-    _check_size(*array.shape[:2])
-    if array.dtype.kind not in "buif":
-        raise ValueError(f"a picture must hold numbers; this array holds {array.dtype}")
-    white = 1
-    if array.dtype.kind in "ui":
-        white = 255 if array.dtype.itemsize == 1 or array.max() <= 255 else 65_535
-    array = array.astype(np.float32) / np.float32(white)
-    if not (array.min() >= 0 and array.max() <= 1):  # NaN too
-        raise ValueError("a picture's values must lie in [0, 1] as floats, or in 0 to 255 or 65,535 as integers")
-    return array
-
-
-def _check_size(height: int, width: int) -> None:
-    if height * width > MAX_PIXELS:
-        raise ValueError(f"a picture may have at most {MAX_PIXELS:,} pixels; this one is {width} by {height}")
-
-
-def _grey(image: np.ndarray) -> np.ndarray:
-    """(H, W, 1 to 4) -> (H, W): luma (ITU-R BT.601), over a backdrop that shows what is opaque."""
-    has_alpha = image.shape[2] in (2, 4)
-    colour = image[:, :, :-1] if has_alpha else image
-    grey = colour @ np.array([0.299, 0.587, 0.114], np.float32) if colour.shape[2] == 3 else colour[:, :, 0]
-    if not has_alpha:
-        return grey
-    alpha = image[:, :, -1]
-    border = _border(alpha)
-    if border.mean() > 0.5:  # opaque paper with holes: fill them with its shade
-        backdrop = np.median(_border(grey)[border > 0.5])
-    else:  # ink on nothing: dark ink on white, light ink on black
-        backdrop = float((grey * alpha).sum() <= 0.5 * alpha.sum())
-    return grey * alpha + backdrop * (1 - alpha)
-
-
-def _lift_ink(grey: np.ndarray) -> np.ndarray:
-    """(H, W) shades -> (H, W) ink in [0, 1]: how far each pixel is from the paper to black, or to white."""
-    paper, noise = _paper(grey)
-    ink = grey - paper
-    room = 1 - paper if ink.sum() > 0 else -paper  # light ink or dark: all the way is 1
-    room[np.abs(room) < 1 / 255] = 1
-    ink /= room
-    noise /= np.median(np.abs(room))
-    strongest = ink.max()
-    if strongest <= max(3 * noise, 0.05):
-        return np.zeros_like(grey)
-    if noise < 2 / 255:  # a clean picture: each trace of ink counts, as in MNIST
-        faintest, full = 1 / 510, strongest if strongest < 0.9 else 1
-    else:  # a photo: only what is clearly ink, and that as black as MNIST's
-        faintest = strongest / 4
-        full = np.percentile(ink[ink > faintest], 75)
-    return np.where(ink > faintest, ink / full, 0).clip(0, 1).astype(np.float32)
-
-
-def _paper(grey: np.ndarray) -> tuple[np.ndarray, float]:
-    """(H, W) shades -> the paper's (H, W) and their noise: a plane fitted to the border, for light falls unevenly."""
-    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij", sparse=True)
-    terms = np.stack([_border(np.broadcast_to(term, grey.shape)) for term in (1.0, x, y)], axis=1)
-    shades = _border(grey).astype(np.float64)
-    plane = np.array([np.median(shades), 0, 0])
-    for _ in range(3):  # refitted without what is far off: ink that runs over the border is not paper
-        error = np.abs(shades - terms @ plane)
-        near = error <= 3 * np.median(error) + 1 / 255
-        plane = np.linalg.lstsq(terms[near], shades[near], rcond=None)[0]
-    noise = 4 * np.median(np.abs(shades - terms @ plane))
-    return plane[0] + plane[1] * x + plane[2] * y, noise
-
-
-def _border(image: np.ndarray) -> np.ndarray:
-    """(H, W) -> the values of the outermost pixels."""
-    return np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
 
 
 def _kind(value) -> str:

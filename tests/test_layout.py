@@ -22,9 +22,9 @@ def imports(path, top_level_only=False):
 
 
 MAY_IMPORT = {
-    "resnet/*.py": {"resnet", "torch", "numpy"},
+    "resnet/*.py": {"resnet", "torch", "numpy", "scipy"},
     "sketchpad/*.py": {"sketchpad", "gradio"},
-    "benchmarks/*.py": {"benchmarks", "resnet", "numpy", "PIL"},
+    "benchmarks/*.py": {"benchmarks", "resnet", "numpy", "scipy", "PIL"},
     "train.py": {"resnet", "torch", "tqdm"},
     "demo.py": {"resnet", "sketchpad", "gradio", "torch", "numpy", "PIL"},
 }
