@@ -13,9 +13,10 @@ import torch
 from tqdm import tqdm
 
 from resnet import ARCHITECTURES, checkpoint, create, data
+from resnet.augment import WALKS, Augmentation
 from resnet.devices import choose_device
 from resnet.recognizer import DEFAULT
-from resnet.training import evaluate, train_one_epoch
+from resnet.training import calibrate, evaluate, train_one_epoch
 
 
 def setting(default: Any, help: str, **options: Any) -> Any:
@@ -27,10 +28,11 @@ class Settings:
     """What makes the weights: the same settings on the same machine make the same weights. Each is a flag."""
 
     arch: str = setting(DEFAULT, "the network", choices=list(ARCHITECTURES))
-    epochs: int = setting(30, "passes over the training images")
+    epochs: int = setting(16, "passes over the training images")
     batch_size: int = setting(128, "images a step")
     lr: float = setting(3e-3, "AdamW's highest learning rate; it rises to that and falls to nothing in one cycle")
     seed: int = setting(0, "of the first weights, and of the order and the augmentation of the images")
+    plain: bool = setting(False, "learn the images as they are, as tutorials do: nothing augmented or calibrated")
     smoke: bool = setting(False, "walk the whole way in seconds: a few small epochs on drawn digits instead of MNIST")
 
 
@@ -58,6 +60,7 @@ def train(
     torch.set_flush_denormal(True)  # a CPU is slow on the almost-zeros that weight decay leaves
     torch.manual_seed(settings.seed)
     train_set, held_out, test_set = (digits.to(device) for digits in splits)
+    augment = None if settings.plain else Augmentation(settings.seed, 200 if settings.smoke else WALKS)
     model = create(settings.arch).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr)
     steps = settings.epochs * len(data.Batches(train_set, settings.batch_size))
@@ -80,7 +83,7 @@ def train(
         for epoch in range(done, settings.epochs):
             start = time.perf_counter()
             shuffle = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
-            batches = data.Batches(train_set, settings.batch_size, shuffle)
+            batches = data.Batches(train_set, settings.batch_size, shuffle, augment)
             progress = tqdm(batches, f"epoch {epoch + 1}/{settings.epochs}", leave=False, disable=None)
             train_loss = train_one_epoch(model, progress, optimizer, scheduler)
             loss, accuracy = evaluate(model, data.Batches(held_out, 1000))
@@ -92,6 +95,8 @@ def train(
                 f"held-out loss {loss:.4f}  held-out accuracy {accuracy:.2%}  {time.perf_counter() - start:.0f} s",
                 flush=True,
             )
+        if not settings.plain:
+            history["temperature"] = calibrate(model, data.Batches(held_out, 1000))
         loss, accuracy = evaluate(model, data.Batches(test_set, 1000))
         history["test"] = {"loss": loss, "accuracy": accuracy}
         save()
@@ -110,6 +115,7 @@ def new_history(settings: Settings, splits: data.Splits, model: torch.nn.Module)
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "epochs": [],
+        "temperature": 1.0,
         "test": None,
     }
 

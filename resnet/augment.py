@@ -1,8 +1,4 @@
-"""Training digits, written a little differently each time: turned, scaled, slanted, moved, with other pens.
-
-A pad's drawings differ from MNIST's scans in these ways; ways of writing that MNIST lacks, such as a slash through the
-zero, are not added. All of a batch is warped at once, each digit by its own draw.
-"""
+"""What a batch of MNIST goes through to be learnt from: other hands, other pens, and some of what is no digit."""
 
 import math
 
@@ -10,29 +6,64 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TURN = 12.0  # degrees, either way
-SCALE = 0.15  # of the width and of the height, each by itself
-SLANT = 0.25  # pixels sideways per pixel up
-SHIFT = 1.5  # pixels, either way
+from resnet import habits, outliers
+from resnet.ink import BOX, CENTRE, SIZE
+
+TURN = 10.0  # degrees, either way
+STRETCH = 0.1  # of the width and of the height, each by itself
+SLANT = 0.2  # pixels sideways per pixel up
+ZOOM = 0.06  # of the box that the ink is fitted into
+SHIFT = 0.75  # pixels, either way, of the centre of mass
+BEND = 0.6  # pixels, standard deviation, of each of 5 x 5 places that bend the image like rubber
 PEN = 0.6  # how far towards the next wider, or thinner, pen
+WALKS = 20_000  # of a pen, to learn as no digits
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """(N, 1, 28, 28) in [0, 1] -> the same, warped. The draws come from `generator`, a CPU one, on every device."""
-    return warp(repen(images, generator), generator)
+class Augmentation:
+    """A batch of digits -> the batch to learn from, a tenth of it more, and with probabilities for labels.
+
+    (N, 1, 28, 28) in [0, 1] and (N,) -> (N + N // 10, 1, 28, 28) in [0, 1] and (N + N // 10, 10): all on the digit
+    that it is, or the same for each of ten where it is none. All draws are from `generator`, a CPU one, on every
+    device, and, for the walks, from `seed`.
+    """
+
+    def __init__(self, seed: int, walks: int = WALKS) -> None:
+        self.walks = outliers.walks(walks, seed)
+
+    def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        others = outliers.draw(images, labels, self.walks, len(images) // 10, generator)
+        images = torch.cat([habits.add(images, labels, generator), others])
+        targets = torch.cat([F.one_hot(labels, 10).float(), labels.new_full((len(others), 10), 0.1, dtype=torch.float)])
+        return warp(repen(images, generator), generator), targets
 
 
 def warp(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn, scale, slant and shift each image by its own uniform draw, about the frame's middle."""
-    n = len(images)
+    """Turn, stretch and slant each image by its own draw, fit it into the box as `resnet.ink` does, and bend it.
+
+    All in one sampling, in `affine_grid`'s coordinates: the frame is 2 wide, its middle is 0.
+    """
+    n, device = len(images), images.device
     turn, slant = _uniform(n, math.radians(TURN), generator), _uniform(n, SLANT, generator)
-    wide, high = 1 + _uniform(n, SCALE, generator), 1 + _uniform(n, SCALE, generator)
-    shift = _uniform((n, 2), 2 * SHIFT / images.shape[-1], generator)  # grid_sample's frame is 2 wide
+    wide, high = 1 + _uniform(n, STRETCH, generator), 1 + _uniform(n, STRETCH, generator)
+    zoom, shift = 1 + _uniform(n, ZOOM, generator), _uniform((n, 2), 2 * SHIFT / SIZE, generator)
     cos, sin = turn.cos(), turn.sin()
-    linear = torch.stack([cos * wide, (slant * cos - sin) * high, sin * wide, (slant * sin + cos) * high], 1)
-    theta = torch.cat([linear.view(n, 2, 2), shift[:, :, None]], dim=2).to(images.device)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    back = torch.stack([cos * wide, (slant * cos - sin) * high, sin * wide, (slant * sin + cos) * high], 1)
+    back = back.view(n, 2, 2).to(device)  # (n, 2, 2): from places in the result to places in the image
+
+    ink = images.flatten(1)
+    places = F.affine_grid(torch.eye(2, 3, device=device)[None], [1, 1, SIZE, SIZE], align_corners=False).view(-1, 2)
+    places = places @ torch.linalg.inv(back).mT  # (n, 784, 2): where each pixel goes
+    dark = ink[..., None] > 0.25
+    extent = (torch.where(dark, places, -9).amax(1) - torch.where(dark, places, 9).amin(1)).amax(1) + 2 / SIZE
+    scale = (2 * BOX / SIZE * zoom.to(device) / extent.clamp(min=0.1))[:, None]
+    centre = scale * (ink[:, None] @ places)[:, 0] / ink.sum(1, keepdim=True).clamp(min=1e-6)
+    offset = 2 * CENTRE / SIZE - 1 + shift.to(device) - centre
+
+    back = back / scale[..., None]
+    grid = F.affine_grid(torch.cat([back, -back @ offset[..., None]], 2), list(images.shape), align_corners=False)
+    bends = torch.randn((n, 2, 5, 5), generator=generator).to(device) * 2 * BEND / SIZE
+    bends = F.interpolate(bends, size=(SIZE, SIZE), mode="bicubic", align_corners=True)
+    return F.grid_sample(images, grid + bends.permute(0, 2, 3, 1), align_corners=False)
 
 
 def repen(images: Tensor, generator: torch.Generator) -> Tensor:

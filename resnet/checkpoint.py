@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from resnet.networks import ARCHITECTURES, create
 
 FORMAT = "resnet-mnist/1"
-HISTORY = {"data", "images", "settings", "versions", "parameters", "epochs", "test"}
+HISTORY = {"data", "images", "settings", "versions", "parameters", "epochs", "temperature", "test"}
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 
 
@@ -25,7 +25,8 @@ class CheckpointError(ValueError):
 
 @dataclass
 class Checkpoint:
-    """`history` has the keys of `HISTORY`: epochs is a list of measures, test the last one, or None till the end."""
+    """`history` has the keys of `HISTORY`: epochs is a list of measures, test the last one, or None till the end;
+    temperature is what the last layer was divided by to calibrate it."""
 
     architecture: str
     weights: dict[str, Tensor]

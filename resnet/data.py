@@ -1,6 +1,6 @@
 """Digits to learn from: MNIST held whole as one tensor, or drawn ones where MNIST is not wanted; and their batches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from resnet import ink
-from resnet.augment import augment
 from resnet.drawings import DRAWINGS
 
 HELD_OUT = 5_000  # of MNIST's 60,000 training images, the last: to choose by
@@ -72,12 +71,18 @@ def drawn(seed: int = 0, copies: int = 64) -> Splits:
 class Batches:
     """Batches of (images (B, 1, 28, 28) float32 in [0, 1], labels (B,)), on the digits' device.
 
-    With a `generator` (a CPU one) they are for training: shuffled and augmented. Without, they come in order, as they
-    are.
+    With a `generator` (a CPU one) they are shuffled; without, they come in order. What `augment` makes of a batch and
+    the generator comes in its place.
     """
 
-    def __init__(self, digits: Digits, batch_size: int, generator: torch.Generator | None = None) -> None:
-        self.digits, self.batch_size, self.generator = digits, batch_size, generator
+    def __init__(
+        self,
+        digits: Digits,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        augment: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]] | None = None,
+    ) -> None:
+        self.digits, self.batch_size, self.generator, self.augment = digits, batch_size, generator, augment
 
     def __len__(self) -> int:
         return -(-len(self.digits.labels) // self.batch_size)
@@ -87,7 +92,5 @@ class Batches:
         if self.generator is not None:
             order = order[torch.randperm(len(order), generator=self.generator)]
         for chosen in order.to(self.digits.labels.device).split(self.batch_size):
-            images = self.digits.images[chosen].float() / 255
-            if self.generator is not None:
-                images = augment(images, self.generator)
-            yield images, self.digits.labels[chosen]
+            images, labels = self.digits.images[chosen].float() / 255, self.digits.labels[chosen]
+            yield self.augment(images, labels, self.generator) if self.augment else (images, labels)

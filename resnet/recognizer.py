@@ -9,6 +9,7 @@ from resnet import checkpoint
 from resnet.devices import choose_device
 from resnet.ink import SIZE
 
+SURE = 0.5  # a digit is named where it is likelier than all else together
 DEFAULT = "small"  # the architecture that train.py makes and demo.py shows unless told otherwise
 
 

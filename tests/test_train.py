@@ -62,6 +62,14 @@ def test_smoke_walks_the_whole_way_and_learns(smoke):
     assert checkpoint.load(path).unfinished is None
 
 
+def test_plain_learns_otherwise_and_is_not_calibrated(smoke, tmp_path):
+    assert run("--arch", "tutorial", "--smoke", "--plain", "--output", tmp_path / "plain.pt")[0] == 0
+    plain, usual = checkpoint.load(tmp_path / "plain.pt").history, checkpoint.load(smoke[1]).history
+    assert plain["settings"]["plain"] and not usual["settings"]["plain"]
+    assert plain["temperature"] == 1 != usual["temperature"]
+    assert plain["epochs"] != usual["epochs"]
+
+
 def test_same_seed_same_weights_and_another_seed_others(smoke, tmp_path):
     _, path = smoke
     run("--arch", "tutorial", "--smoke", "--output", tmp_path / "again.pt")
@@ -139,9 +147,9 @@ def test_flags_that_make_no_sense_are_refused(arguments, said, tmp_path):
 def test_help_explains_every_flag_with_its_default():
     code, out, _ = run("--help")
     assert code == 0
-    for name in ("arch", "epochs", "batch-size", "lr", "seed", "device", "data", "output", "resume", "smoke"):
+    for name in ("arch", "epochs", "batch-size", "lr", "seed", "device", "data", "output", "resume", "plain", "smoke"):
         assert f"--{name} " in out
-    assert "default: small" in out and "default: 30" in out
+    assert "default: small" in out and "default: 16" in out
 
 
 def test_a_short_run_on_mnist_reads_most_of_it(mnist, request, tmp_path):

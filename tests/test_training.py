@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from resnet import augment, create, data
-from resnet.training import evaluate, train_one_epoch
+from resnet import create, data
+from resnet.training import calibrate, evaluate, train_one_epoch
 
 
 def constant(optimizer):
@@ -71,33 +71,17 @@ def test_training_batches_hold_every_digit_once_in_an_order_that_the_seed_decide
     assert len(data.Batches(digits, 8)) == 7
 
 
-def test_augmented_digits_differ_stay_in_range_and_follow_the_generator(batch):
-    images, _ = batch
-
-    def warped(seed):
-        return augment.augment(images, torch.Generator().manual_seed(seed))
-
-    assert warped(0).shape == images.shape and warped(0).min() >= 0 and warped(0).max() <= 1
-    assert torch.equal(warped(0), warped(0)) and not torch.equal(warped(0), warped(1))
-    assert (warped(0) - images).abs().mean(dim=(1, 2, 3)).min() > 0
-    assert not augment.augment(torch.zeros_like(images), torch.Generator()).any()
-
-
-def test_augmentation_of_no_size_changes_nothing(batch, monkeypatch):
-    for limit in ("TURN", "SCALE", "SLANT", "SHIFT", "PEN"):
-        monkeypatch.setattr(augment, limit, 0.0)
-    images, _ = batch
-    torch.testing.assert_close(augment.augment(images, torch.Generator()), images, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize(
-    ("limit", "most"), [("TURN", 45.0), ("SCALE", 0.3), ("SLANT", 0.5), ("SHIFT", 6.0), ("PEN", 1.0)]
-)
-def test_each_augmentation_does_something_by_itself(batch, monkeypatch, limit, most):
-    for each in ("TURN", "SCALE", "SLANT", "SHIFT", "PEN"):
-        monkeypatch.setattr(augment, each, most if each == limit else 0.0)
-    images, _ = batch
-    assert (augment.augment(images, torch.Generator().manual_seed(0)) - images).abs().mean() > 0.01
+def test_calibration_finds_the_temperature_and_changes_no_answer(batch):
+    torch.manual_seed(0)
+    images, labels = torch.randn(2000, 5), torch.randint(5, (2000,))
+    images[torch.arange(2000), labels] += 1.5  # for these, x itself is the log-odds, but for the factor 1.5
+    model = torch.nn.Linear(5, 5)
+    torch.nn.init.eye_(model.weight)
+    torch.nn.init.zeros_(model.bias)
+    before = model(images).argmax(dim=1)
+    assert calibrate(model, [(images[:700], labels[:700]), (images[700:], labels[700:])]) == pytest.approx(1 / 1.5, 0.1)
+    assert torch.equal(model(images).argmax(dim=1), before)
+    assert calibrate(model, [(images, labels)]) == pytest.approx(1, abs=1e-3)
 
 
 def test_mnist_is_split_into_55000_5000_and_10000(mnist):

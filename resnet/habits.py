@@ -1,0 +1,102 @@
+"""Habits of writing that MNIST's writers hardly have: a slash through the zero, a one's flag and foot, a seven's bar.
+
+Each is one more stroke, drawn onto some of the digits with as wide a pen as they are written with. Places are x, y in
+pixels from the left and the top.
+"""
+
+import torch
+from torch import Tensor
+
+SLASHED, FLAGGED, FOOTED, BARRED = 0.25, 0.25, 0.2, 0.25  # shares of the zeros, the ones, the ones, the sevens
+
+
+def add(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    """(N, 1, 28, 28) in [0, 1] and (N,) -> the images, some with a stroke more.
+
+    The draws are from `generator`, a CPU one, on every device.
+    """
+    images = images.clone()
+    for digit, share, habit in ((0, SLASHED, _slash), (1, FLAGGED, _flag), (1, FOOTED, _foot), (7, BARRED, _bar)):
+        chance = torch.rand(len(images), generator=generator).to(images.device)
+        chosen = ((labels == digit) & (chance < share) & (_open(images) | (digit != 0))).nonzero()[:, 0]
+        if len(chosen):
+            ink = images[chosen, 0]
+            images[chosen, 0] = torch.maximum(ink, _draw(*habit(ink, generator), _pen_width(ink), ink.shape[-1]))
+    return images
+
+
+def _slash(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Through the middle, rising to the right, and often beyond the ring."""
+    middle = torch.stack([_mean(ink.sum(1)), _mean(ink.sum(2))], 1)
+    return _line(middle, _uniform(len(ink), -75, -25, generator), (5, 13), (5, 13), generator)
+
+
+def _open(images: Tensor) -> Tensor:
+    """(N, 1, 28, 28) -> (N,): is there room in the middle? A slash makes a narrow, bold zero a bold one."""
+    return images[:, 0, 11:18, 11:18].mean((1, 2)) < 0.25
+
+
+def _flag(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """From the stem's top, down to its left."""
+    (top, bottom), angle = _ends(ink), _uniform(len(ink), 20, 55, generator)
+    stem = torch.atan2(*(bottom - top).T.flip(0)).rad2deg()
+    return _line(top, stem + angle.to(stem), (0, 0), (3, 10), generator)
+
+
+def _foot(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Level, below the stem."""
+    return _line(_ends(ink)[1], _uniform(len(ink), -15, 15, generator), (2, 7), (2, 7), generator)
+
+
+def _bar(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Level, across the stem, at about half its height."""
+    y = torch.randint(12, 17, (len(ink),), generator=generator).to(ink.device)
+    middle = torch.stack([_mean(ink[torch.arange(len(ink), device=ink.device), y]), y + 0.5], 1)
+    return _line(middle, _uniform(len(ink), -15, 15, generator), (3, 8), (3, 8), generator)
+
+
+def _line(
+    through: Tensor,
+    angle: Tensor,
+    back: tuple[float, float],
+    on: tuple[float, float],
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """(N, 2) places, (N,) degrees clockwise from the right -> two ends, so far back and so far on (uniform, pixels)."""
+    angle = angle.deg2rad().to(through)
+    along = torch.stack([angle.cos(), angle.sin()], 1)
+    back, on = (_uniform((len(angle), 1), *limits, generator).to(through) for limits in (back, on))
+    return through - along * back, through + along * on
+
+
+def _draw(start: Tensor, end: Tensor, width: Tensor, size: int) -> Tensor:
+    """(N, 2), (N, 2), (N,) -> (N, size, size): the part of each pixel that a round pen covers."""
+    middles = torch.arange(size, device=start.device) + 0.5
+    pixels = torch.stack(torch.meshgrid(middles, middles, indexing="xy"), -1)
+    run, away = (end - start)[:, None, None], pixels - start[:, None, None]
+    along = ((away * run).sum(-1, keepdim=True) / run.square().sum(-1, keepdim=True).clamp(min=1e-6)).clamp(0, 1)
+    return (width[:, None, None] / 2 + 0.5 - (away - along * run).norm(dim=-1)).clamp(0, 1)
+
+
+def _pen_width(ink: Tensor) -> Tensor:
+    """(N, 28, 28) -> (N,) pixels: twice the ink over its outline's length."""
+    across, down = ink[:, :-1].diff(dim=2), ink[:, :, :-1].diff(dim=1)
+    return 2 * ink.sum((1, 2)) / torch.hypot(across, down).sum((1, 2)).clamp(min=1)
+
+
+def _ends(ink: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 28, 28) -> (N, 2) twice: the top and the bottom of what is clearly ink."""
+    dark = (ink.amax(2) > 0.5).int()
+    top, bottom = dark.argmax(1), ink.shape[1] - 1 - dark.flip(1).argmax(1)
+    rows = torch.arange(len(ink), device=ink.device)
+    return tuple(torch.stack([_mean(ink[rows, y]), y + 0.5], 1) for y in (top, bottom))
+
+
+def _mean(profile: Tensor) -> Tensor:
+    """(N, 28) ink by place -> (N,) the mean place."""
+    middles = torch.arange(profile.shape[1], device=profile.device) + 0.5
+    return profile @ middles / profile.sum(1).clamp(min=1e-6)
+
+
+def _uniform(shape: int | tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(shape, generator=generator)
