@@ -17,11 +17,12 @@ from PIL import Image, ImageOps
 from resnet import CheckpointError, Recognizer, ink
 from resnet.checkpoint import SHIPPED
 from resnet.drawings import DRAWINGS
-from resnet.recognizer import DEFAULT
+from resnet.recognizer import DEFAULT, SURE
 from sketchpad import PAGE_CSS, Picture, Readout, Sketchpad
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
+NO_INK = "There is no digit to be seen in this picture; choose one of a single digit on plain paper."
 NETWORK_CHOSEN = "(name) => document.dispatchEvent(new CustomEvent('sketchpad:network', { detail: name }))"
 
 
@@ -48,12 +49,12 @@ class Networks:
         return self.loaded[name]
 
     def read(self, image: np.ndarray, name: str) -> dict[str, Any]:
-        """(28, 28) in [0, 1] -> a reading as `Sketchpad` describes it; a blank has no digit and no favourite."""
+        """(28, 28) in [0, 1] -> a reading as `Sketchpad` describes it; a blank has no favourite."""
         network = self.load(name)
         with self.turn:
             probabilities = network.probabilities(image[None])[0] if image.any() else np.full(10, 0.1)
         return {
-            "digit": int(probabilities.argmax()) if image.any() else None,
+            "digit": int(probabilities.argmax()) if probabilities.max() >= SURE else None,
             "probabilities": probabilities.tolist(),
             "image": (image * 255).round().astype(int).ravel().tolist(),
         }
@@ -102,7 +103,12 @@ def build(networks: Networks) -> gr.Blocks:
 
     def read_picture(path: str | None, name: str) -> dict[str, Any] | None:
         try:
-            return networks.read(ink.from_image(open_picture(path)), name) if path else None
+            image = ink.from_image(open_picture(path)) if path else None
+            if image is None:
+                return None
+            if not image.any():
+                raise ValueError(NO_INK)
+            return networks.read(image, name)
         except ValueError as error:
             return {"error": str(error)}
 

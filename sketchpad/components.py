@@ -20,8 +20,9 @@ class Sketchpad(gr.HTML):
 
     `read` is called with `{"network": name, "strokes": [[[x, y], ...], ...]}`, x and y in [0, 1] of the pad's side, at
     most once at a time for each visitor, and returns a reading: `{"digit": int, "probabilities": [10 floats], "image":
-    [784 ints, 0 to 255]}`, or `{"error": sentence}`. It must not raise. `examples` are ten drawings, strokes in a
-    frame of 100 by 100. A `sketchpad:network` event of the document, with a name as its detail, changes the network.
+    [784 ints, 0 to 255]}`, the digit None where it is not sure, or `{"error": sentence}`. It must not raise. `examples`
+    are ten drawings, strokes in a frame of 100 by 100. A `sketchpad:network` event of the document, with a name as its
+    detail, changes the network.
     """
 
     def __init__(self, read: Callable[[Any], dict], examples: list[list], network: str, **kwargs: Any) -> None:
@@ -32,7 +33,7 @@ class Sketchpad(gr.HTML):
 
 
 class Readout(gr.HTML):
-    """Ten bars, the digit they name, and the image that was read.
+    """Ten bars, the digit they name, or none where they are not sure, and the image that was read.
 
     Its value is a reading as `Sketchpad` describes it, or None for nothing to read. A `live` one shows the pad's.
     """

@@ -16,24 +16,36 @@ const rows = Array.from({ length: 10 }, (_, name) => {
   return { row, fill: row.querySelector(".fill"), percent: row.querySelector(".percent") }
 })
 
+function percentOf(probability) {
+  return (100 * probability).toFixed(1) + "\u00a0%"
+}
+
+function say(reading) {
+  if (!reading) return props.invitation
+  if (reading.error) return reading.error
+  if (!reading.image.some(Boolean)) return "There is no ink to read here."
+  const most = Math.max(...reading.probabilities)
+  if (reading.digit !== null) return "It reads " + reading.digit + ", " + percentOf(most) + " sure."
+  return "Not sure. The nearest is " + reading.probabilities.indexOf(most) + ", with " + percentOf(most) + "."
+}
+
 function show(reading, final) {
-  const claim = reading && !reading.error && reading.digit !== null ? reading : null
-  digit.textContent = claim ? claim.digit : ""
+  const read = reading?.image?.some(Boolean) ? reading : null // not an error, nor an empty pad
+  digit.textContent = read ? (read.digit ?? "?") : ""
+  digit.classList.toggle("unsure", read?.digit === null)
   rows.forEach(({ row, fill, percent }, name) => {
-    const probability = claim ? claim.probabilities[name] : 0
+    const probability = read ? read.probabilities[name] : 0
     fill.style.transform = "scaleX(" + probability + ")"
-    percent.textContent = claim ? (100 * probability).toFixed(1) + "\u00a0%" : ""
-    row.classList.toggle("top", claim?.digit === name)
+    percent.textContent = read ? percentOf(probability) : ""
+    row.classList.toggle("top", read?.digit === name)
   })
   const pixels = new ImageData(28, 28)
   for (let i = 0; i < 784; i++) {
-    pixels.data.fill(claim ? claim.image[i] : 0, 4 * i, 4 * i + 3)
+    pixels.data.fill(read ? read.image[i] : 0, 4 * i, 4 * i + 3)
     pixels.data[4 * i + 3] = 255
   }
   seen.putImageData(pixels, 0, 0)
-  sentence.textContent = claim
-    ? "It reads " + claim.digit + ", " + (100 * claim.probabilities[claim.digit]).toFixed(1) + "\u00a0% sure."
-    : (reading?.error ?? (reading ? "There is no ink to read here." : props.invitation))
+  sentence.textContent = say(reading)
   const news = spoken.textContent !== sentence.textContent
   if (final && news) spoken.textContent = sentence.textContent // while the pen moves it would never stop talking
 }

@@ -24,6 +24,15 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
 ]
 
+_ANGLES = np.linspace(0, 2 * np.pi, 60)
+STRANGE = {  # drawings of no digit, strokes in a frame of 100 by 100
+    "heart": [np.stack([50 + 40 * np.sin(_ANGLES) ** 3, 45 - 32 * np.cos(_ANGLES) + 12 * np.cos(2 * _ANGLES)], 1)],
+    "cross": [[(10, 10), (90, 90)], [(90, 10), (10, 90)]],
+    "W": [[(5, 10), (28, 90), (50, 30), (72, 90), (95, 10)]],
+    "line": [[(5, 50), (95, 50)]],
+}
+STRANGE = {name: [np.asarray(stroke, float).tolist() for stroke in strokes] for name, strokes in STRANGE.items()}
+
 
 def pytest_addoption(parser):
     parser.addoption("--mnist", default=os.environ.get("MNIST_DIR"), help="folder that holds MNIST/raw (or MNIST_DIR)")

@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 import pytest
-from conftest import free_port, running_demo
+from conftest import STRANGE, free_port, running_demo
 from PIL import Image
 
-from demo import NOT_A_PICTURE
+from demo import NO_INK, NOT_A_PICTURE
 from resnet import ink
 from resnet.drawings import DRAWINGS
 
@@ -26,17 +26,17 @@ class Page:
         page.wait_for_selector(".paper canvas")
         page.wait_for_function("document.querySelectorAll('.examples button').length === 10")
 
-    def points(self, digit, left=0.1, top=0.1, size=0.8):
-        """The drawing's strokes in page coordinates, in a part of the pad."""
+    def points(self, drawing, left=0.1, top=0.1, size=0.8):
+        """The strokes of a digit, or of another drawing, in page coordinates, in a part of the pad."""
         box = self.page.locator(".paper canvas").bounding_box()
-        for stroke in DRAWINGS[digit]:
+        for stroke in DRAWINGS[drawing] if drawing in DRAWINGS else STRANGE[drawing]:
             yield [
                 (box["x"] + box["width"] * (left + size * x / 100), box["y"] + box["height"] * (top + size * y / 100))
                 for x, y in stroke
             ]
 
-    def draw(self, digit, **place):
-        for stroke in self.points(digit, **place):
+    def draw(self, drawing, **place):
+        for stroke in self.points(drawing, **place):
             self.page.mouse.move(*stroke[0])
             self.page.mouse.down()
             for point in stroke[1:]:
@@ -182,6 +182,19 @@ def test_an_empty_pad_claims_nothing(page):
     empty()
 
 
+@pytest.mark.parametrize("name", ["heart", "cross", "W"])
+def test_what_is_no_digit_is_said_to_be_unsure_and_is_given_no_name(page, name):
+    page.draw(name)
+    page.wait_for(page.sentence, lambda said: said.startswith("Not sure. The nearest is "))
+    assert page.digit() == "?"
+    percentages = page.percentages()
+    assert max(percentages) < 50 and sum(percentages) == pytest.approx(100, abs=1)
+    assert page.page.locator(".bars .top").count() == 0
+    page.press("Clear")
+    page.draw(4)
+    page.reads(4)
+
+
 def test_undo_redo_and_clear_by_button(page):
     names = ("Undo", "Redo", "Clear")
     enabled = lambda: [page.page.get_by_role("button", name=name, exact=True).is_enabled() for name in names]  # noqa: E731
@@ -302,7 +315,7 @@ def test_an_uploaded_picture_is_read_and_the_drawing_stays(page, tmp_path):
     Image.fromarray(picture).save(tmp_path / "three.png")
     Image.new("L", (90, 90), 200).save(tmp_path / "blank.png")
     (tmp_path / "none.png").write_text("no picture")
-    said = {"blank.png": "There is no ink to read here.", "none.png": NOT_A_PICTURE}
+    said = {"blank.png": NO_INK, "none.png": NOT_A_PICTURE}
     page.page.get_by_role("tab", name="Upload").click()
     assert page.sentence() == "Upload a picture of one digit."
     page.page.locator("input[type=file]").first.set_input_files(tmp_path / "three.png")

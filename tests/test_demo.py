@@ -9,7 +9,7 @@ import urllib.request
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, STRANGE
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -80,6 +80,22 @@ def test_predict_image_refuses_what_is_no_picture_with_a_sentence(client, tmp_pa
             client.predict(handle_file(tmp_path / name), api_name="/predict_image")
     with pytest.raises(AppError, match="No picture"):
         client.predict(None, api_name="/predict_image")
+
+
+def test_a_picture_of_nothing_or_of_several_digits_is_refused_with_a_sentence(client, picture, tmp_path):
+    Image.new("L", (90, 90), 200).save(tmp_path / "blank.png")
+    with pytest.raises(AppError, match="no digit to be seen"):
+        client.predict(handle_file(tmp_path / "blank.png"), api_name="/predict_image")
+    both = [np.asarray(Image.open(picture(digit, f"{digit}.png"))) for digit in (4, 2)]
+    Image.fromarray(np.concatenate(both, axis=1)).save(tmp_path / "42.png")
+    with pytest.raises(AppError, match="more than one digit"):
+        client.predict(handle_file(tmp_path / "42.png"), api_name="/predict_image")
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_what_is_no_digit_is_given_no_name(client, name):
+    answer = client.predict(strokes=STRANGE[name], api_name="/predict")
+    assert answer["digit"] is None and max(answer["probabilities"]) < 0.5
 
 
 def test_the_api_is_these_two(client):
