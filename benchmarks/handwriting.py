@@ -1,6 +1,7 @@
 """How well a checkpoint reads drawn digits: UNIPEN's isolated ones, or MNIST's test set by the same measures.
 
-`python benchmarks/handwriting.py --unipen FOLDER`, where FOLDER is UNIPEN's train_r01_v07 or holds it.
+`python benchmarks/handwriting.py --unipen FOLDER`, where FOLDER is UNIPEN's train_r01_v07 or holds it. With
+`--non-digits`, also how well its surest probability tells these digits from the same hands' letters and symbols.
 """
 
 import argparse
@@ -12,13 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy.stats import mannwhitneyu
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
 from benchmarks import unipen
 from resnet import Recognizer, data, ink
+from resnet.recognizer import SURE
 
+TILES = 64  # of a sheet
 BINS = 15  # of the expected calibration error (Guo et al. 2017, arXiv:1706.04599)
+LOOK_ALIKES = "OolI|ZzSsBbgq"  # letters and a symbol that are a digit's shape too: nobody could tell
 COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9)
 
 
@@ -33,14 +38,24 @@ class Digits(NamedTuple):
 
 def from_unipen(folder: Path, chosen: list[str] | None) -> Digits:
     """The isolated digits (category 1a) of the contributors chosen, or of all, drawn by the pad's own pen."""
-    folder = folder / "train_r01_v07" if (folder / "train_r01_v07").is_dir() else folder
-    chosen = chosen or unipen.contributors(folder, "1a")
-    characters, skipped = unipen.read(folder, "1a", chosen)
+    folder = _train(folder)
+    characters, skipped = unipen.read(folder, "1a", chosen or unipen.contributors(folder, "1a"))
     if not characters:
         raise FileNotFoundError(f"{folder} is not UNIPEN's train_r01_v07: there are no digits in data/1a")
-    images = [ink.from_strokes(character.strokes) for character in characters]
-    labels = [int(character.label) for character in characters]
-    return Digits(np.stack(images), np.array(labels), np.array([c.contributor for c in characters]), skipped)
+    digits = _drawn(characters, skipped)
+    return digits._replace(labels=digits.labels.astype(int))
+
+
+def non_digits(folder: Path, chosen: list[str] | None) -> Digits:
+    """Upper case, lower case and symbols (1b, 1c, 1d) of the same contributors, less `LOOK_ALIKES`; labels are str."""
+    folder = _train(folder)
+    characters, skipped = [], []
+    for category in ("1b", "1c", "1d"):
+        there = unipen.contributors(folder, category)
+        read, missed = unipen.read(folder, category, [name for name in chosen or there if name in there])
+        characters += [character for character in read if character.label not in LOOK_ALIKES]
+        skipped += missed
+    return _drawn(characters, skipped)
 
 
 def from_mnist(folder: Path) -> Digits:
@@ -48,6 +63,23 @@ def from_mnist(folder: Path) -> Digits:
     test = data.mnist(str(folder)).test
     images = test.images[:, 0].numpy().astype(np.float32) / 255
     return Digits(images, test.labels.numpy(), np.full(len(images), "mnist"), [])
+
+
+def _train(folder: Path) -> Path:
+    return folder / "train_r01_v07" if (folder / "train_r01_v07").is_dir() else folder
+
+
+def _drawn(characters: list[unipen.Character], skipped: list[str]) -> Digits:
+    if not characters:
+        raise FileNotFoundError("these contributors drew nothing of this kind")
+    images = np.stack([ink.from_strokes(character.strokes) for character in characters])
+    labels, writers = (np.array([getattr(c, name) for c in characters]) for name in ("label", "contributor"))
+    return Digits(images, labels, writers, skipped)
+
+
+def read(recognizer: Recognizer, images: np.ndarray) -> np.ndarray:
+    """(N, 28, 28) -> (N, 10), a thousand at a time."""
+    return np.concatenate([recognizer.probabilities(images[i : i + 1000]) for i in range(0, len(images), 1000)])
 
 
 def measure(probabilities: np.ndarray, digits: Digits) -> dict[str, Any]:
@@ -68,17 +100,41 @@ def measure(probabilities: np.ndarray, digits: Digits) -> dict[str, Any]:
     }
 
 
+def tell_apart(digits: np.ndarray, others: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Top probabilities of digits and of what is none -> AUROC, shares that are not sure, what is most often claimed.
+
+    AUROC is the chance that a digit's is above another's; half of it if they are equal.
+    """
+    claimed = Counter(labels[others >= SURE].tolist())
+    return {
+        "non_digits": len(others),
+        "left_out": LOOK_ALIKES,
+        "auroc": mannwhitneyu(digits, others).statistic / (len(digits) * len(others)),
+        "digits_not_sure": (digits < SURE).mean(),
+        "non_digits_not_sure": (others < SURE).mean(),
+        "claimed": [
+            {"label": label, "times": n, "of": int((labels == label).sum())} for label, n in claimed.most_common(10)
+        ],
+    }
+
+
 def calibration_error(sure: np.ndarray, right: np.ndarray) -> float:
     """Expected calibration error: |accuracy - mean top probability| of each of `BINS` equal bins, by its share."""
     bins = np.ceil(sure * BINS).clip(1, BINS)
     return sum(abs(right[bins == b].mean() - sure[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
 
 
-def sheet(probabilities: np.ndarray, digits: Digits) -> Image.Image:
-    """What was misread, the surest first: the image, its label, and what was said with how many per cent."""
+def sheet(probabilities: np.ndarray, digits: Digits, other: np.ndarray | None = None) -> Image.Image:
+    """What was misread, the surest `TILES` of it: the image, its label, and what was said with how many per cent.
+
+    With another network's probabilities: what that one misread and this one did not, and what that one said.
+    """
+    wrong = probabilities.argmax(axis=1) != digits.labels
+    if other is not None:
+        wrong, probabilities = ~wrong & (other.argmax(axis=1) != digits.labels), other
     read, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.nonzero(read != digits.labels)[0]
-    wrong = wrong[np.argsort(-sure[wrong])]
+    wrong = np.nonzero(wrong)[0]
+    wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:TILES]
     columns, side, caption = 16, 84, 14
     picture = Image.new("L", (columns * side, max(1, -(-len(wrong) // columns)) * (side + caption)), 96)
     draw = ImageDraw.Draw(picture)
@@ -99,6 +155,12 @@ def report(measured: dict[str, Any]) -> str:
     lines += [f"  {c['digit']} read as {c['read_as']}: {c['times']} times" for c in measured["confusions"]]
     lines += [f"calibration error  {measured['calibration_error']:.4f}"]
     lines += [f"surest {c:4.0%}        {value:7.2%}" for c, value in measured["accuracy_at_coverage"].items()]
+    if "auroc" in measured:
+        lines += [f"{measured['non_digits']:,} letters and symbols, without {' '.join(measured['left_out'])}"]
+        lines += [f"AUROC              {measured['auroc']:7.4f}"]
+        lines += [f"  digits not sure  {measured['digits_not_sure']:7.2%}"]
+        lines += [f"  others not sure  {measured['non_digits_not_sure']:7.2%}"]
+        lines += [f"  {c['label']} taken for a digit: {c['times']} of {c['of']}" for c in measured["claimed"]]
     return "\n".join(lines)
 
 
@@ -109,20 +171,30 @@ def main() -> None:
     source.add_argument("--unipen", type=Path, help="the folder of UNIPEN's train_r01_v07")
     source.add_argument("--mnist", type=Path, help="the folder of MNIST: its test set is read")
     parser.add_argument("--contributors", type=lambda text: text.split(","), help="of UNIPEN, as a,b,c (default: all)")
+    parser.add_argument("--non-digits", action="store_true", help="read UNIPEN's letters and symbols too")
     parser.add_argument("--checkpoint", type=Path, help="whose reading is measured (default: the shipped one)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--errors", type=Path, help="write a sheet of what was misread to this PNG")
+    parser.add_argument("--against", type=Path, help="a checkpoint: the sheet shows what only that one misread")
     args = parser.parse_args()
+    if args.non_digits and not args.unipen:
+        parser.error("--non-digits needs --unipen")
+    if args.against and not args.errors:
+        parser.error("--against needs --errors")
     try:
         recognizer = Recognizer.load(args.checkpoint, "cpu")
+        rival = Recognizer.load(args.against, "cpu") if args.against else None
         digits = from_unipen(args.unipen, args.contributors) if args.unipen else from_mnist(args.mnist)
+        others = non_digits(args.unipen, args.contributors) if args.non_digits else None
     except (ValueError, OSError) as error:
         sys.exit(f"handwriting.py: {error}")
-    probabilities = np.concatenate([recognizer.probabilities(part) for part in np.array_split(digits.images, 20)])
+    probabilities = read(recognizer, digits.images)
     measured = measure(probabilities, digits)
+    if others:
+        measured |= tell_apart(probabilities.max(axis=1), read(recognizer, others.images).max(axis=1), others.labels)
     print(json.dumps(measured, indent=2) if args.json else report(measured))
     if args.errors:
-        sheet(probabilities, digits).save(args.errors)
+        sheet(probabilities, digits, read(rival, digits.images) if rival else None).save(args.errors)
 
 
 if __name__ == "__main__":

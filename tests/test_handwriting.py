@@ -97,6 +97,38 @@ def test_coverage_leaves_the_least_sure_out_first():
     assert measured["accuracy_at_coverage"] == {1.0: 0.95, 0.99: 95 / 99, 0.98: 95 / 98, 0.95: 1, 0.9: 1}
 
 
+def test_digits_are_told_from_others_by_the_surest_probability():
+    measured = handwriting.tell_apart(np.array([0.9, 0.8, 0.4]), np.array([0.2, 0.4, 0.6]), np.array(["a", "b", "b"]))
+    assert measured["auroc"] == pytest.approx((3 + 2.5 + 2) / 9)
+    assert measured["digits_not_sure"] == pytest.approx(1 / 3) and measured["non_digits_not_sure"] == pytest.approx(
+        2 / 3
+    )
+    assert measured["claimed"] == [{"label": "b", "times": 1, "of": 2}]
+
+
+def test_letters_and_symbols_are_read_without_the_look_alikes(folder):
+    train = folder / "train_r01_v07"
+    for category, label in (("1b", "A"), ("1c", "l"), ("1d", "+")):
+        (train / "data" / category / "ann").mkdir(parents=True)
+        text = f'.INCLUDE ann/pen.dat\n.SEGMENT CHARACTER 0-1 ? "{label}"\n'
+        (train / "data" / category / "ann" / "a.dat").write_text(text)
+    assert sorted(handwriting.non_digits(folder, None).labels) == ["+", "A"]
+    result = run("--unipen", folder, "--non-digits")
+    assert "2 letters and symbols, without O o l I | Z z S s B b g q" in result.stdout and "AUROC" in result.stdout
+    assert "--non-digits needs --unipen" in run("--mnist", folder, "--non-digits").stderr
+
+
+def test_the_sheet_shows_what_was_misread_or_what_only_another_misread():
+    digits = some_digits([0, 1, 2, 3])
+    mine, other = np.eye(10)[[0, 1, 2, 9]], np.eye(10)[[9, 1, 9, 9]]
+
+    def tiles(picture):
+        return sum(picture.crop((84 * i, 0, 84 * i + 80, 80)).getextrema()[0] == 0 for i in range(16))
+
+    assert tiles(handwriting.sheet(mine, digits)) == 1
+    assert tiles(handwriting.sheet(mine, digits, other)) == 2
+
+
 def run(*arguments):
     command = [sys.executable, "benchmarks/handwriting.py", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
