@@ -109,7 +109,7 @@ def tell_apart(digits: np.ndarray, others: np.ndarray, labels: np.ndarray) -> di
     return {
         "non_digits": len(others),
         "left_out": LOOK_ALIKES,
-        "auroc": mannwhitneyu(digits, others).statistic / (len(digits) * len(others)),
+        "auroc": float(mannwhitneyu(digits, others).statistic) / (len(digits) * len(others)),
         "digits_not_sure": (digits < SURE).mean(),
         "non_digits_not_sure": (others < SURE).mean(),
         "claimed": [

@@ -115,6 +115,7 @@ def test_letters_and_symbols_are_read_without_the_look_alikes(folder):
     assert sorted(handwriting.non_digits(folder, None).labels) == ["+", "A"]
     result = run("--unipen", folder, "--non-digits")
     assert "2 letters and symbols, without O o l I | Z z S s B b g q" in result.stdout and "AUROC" in result.stdout
+    assert json.loads(run("--unipen", folder, "--non-digits", "--json").stdout)["non_digits"] == 2
     assert "--non-digits needs --unipen" in run("--mnist", folder, "--non-digits").stderr
 
 
