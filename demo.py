@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from resnet import CheckpointError, Recognizer, ink
 from resnet.checkpoint import SHIPPED
 from resnet.drawings import DRAWINGS
+from resnet.picture import MAX_PIXELS
 from resnet.recognizer import DEFAULT, SURE
 from sketchpad import PAGE_CSS, Picture, Readout, Sketchpad
 
@@ -77,8 +78,8 @@ def open_picture(path: str) -> Image.Image:
     """A file of any kind -> an upright picture of at most 1024 pixels a side. Raises `ValueError` for none."""
     try:
         with Image.open(path) as picture:
-            if picture.width * picture.height > ink.MAX_PIXELS:
-                raise ValueError(f"This picture has more than {ink.MAX_PIXELS:,} pixels; choose a smaller one.")
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError(f"This picture has more than {MAX_PIXELS:,} pixels; choose a smaller one.")
             picture.draft(None, (1024, 1024))  # a JPEG is decoded no larger than it is needed
             upright = ImageOps.exif_transpose(picture)
             if max(upright.size) > 1024:

@@ -49,7 +49,8 @@ def from_image(image) -> np.ndarray:
 
     `image` is a PIL image, or an array (H, W) or (H, W, 1 to 4) (grey, grey and alpha, RGB, RGBA) of integers from 0 to
     255 or 65,535, of booleans, or of floats in [0, 1]. The border is taken for paper, whatever its shade; what departs
-    from it is ink. Raises `ValueError` where the array is none of these or has over `MAX_PIXELS` pixels.
+    from it is ink. Raises `ValueError` where the array is none of these, has over `picture.MAX_PIXELS` pixels, or shows
+    several digits.
     """
     ink = picture.lift(image)
     if ink.size == 0:
