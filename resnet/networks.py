@@ -14,14 +14,17 @@ Stem = Literal["small", "standard"]
 class ResBlock(nn.Module):
     """The tutorial's block: (N, c, H, W) -> (N, c, H, W), `ReLU(conv2(conv1(x)) + x)`, nothing between the two."""
 
+    residual = "conv2"  # the layer that F(x) comes from
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, 30, kernel_size=5, padding=2)
         self.conv2 = nn.Conv2d(30, channels, kernel_size=3, padding=1)
         self.relu = nn.ReLU()
+        self.downsample = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.conv2(self.conv1(x)) + x)  # F(x) + x
+        return self.relu(self.conv2(self.conv1(x)) + self.downsample(x))  # F(x) + x
 
 
 class TutorialNet(nn.Module):
@@ -47,6 +50,7 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions (Fig. 5 left): (N, in, H, W) -> (N, channels, H / stride, W / stride)."""
 
     expansion = 1
+    residual = "bn2"  # the layer that F(x) comes from
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -70,6 +74,7 @@ class Bottleneck(nn.Module):
     """
 
     expansion = 4
+    residual = "bn3"  # the layer that F(x) comes from
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
