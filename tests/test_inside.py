@@ -73,7 +73,7 @@ def test_a_block_without_F_equals_one_whose_residual_branch_is_zero(model, image
 def test_a_block_without_its_shortcut_passes_on_F_alone(model, image):
     name = list(inside.blocks(model))[-1]
     with inside.cut(model, [(name, "shortcut")]):
-        (given, output), seen = received(model, image)[-1], inside.look(model, image)[-1]
+        (_, output), seen = received(model, image)[-1], inside.look(model, image)[-1]
     torch.testing.assert_close(output, torch.relu(seen.residual))
     assert not seen.x.any()
 
