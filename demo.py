@@ -1,9 +1,11 @@
 """Draw a digit and watch a residual network's ten probabilities move with the pen. `python demo.py --help`"""
 
 import argparse
+import math
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,16 @@ from resnet.checkpoint import SHIPPED
 from resnet.drawings import DRAWINGS
 from resnet.picture import MAX_PIXELS
 from resnet.recognizer import DEFAULT, SURE
-from sketchpad import PAGE_CSS, Picture, Readout, Sketchpad
+from sketchpad import PAGE_CSS, Inside, Picture, Readout, Sketchpad
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
 NO_INK = "There is no digit to be seen in this picture; choose one of a single digit on plain paper."
+MAX_CUTS = 200  # resnet152 has 50 blocks of two parts each
 NETWORK_CHOSEN = "(name) => document.dispatchEvent(new CustomEvent('sketchpad:network', { detail: name }))"
+
+
+Cuts = Sequence[tuple[str, str]]  # a block's name and a part of it, as `resnet.inside` has them
 
 
 class Networks:
@@ -49,16 +55,37 @@ class Networks:
                 raise ValueError(f"The file of the network {name} cannot be read; choose another.") from None
         return self.loaded[name]
 
-    def read(self, image: np.ndarray, name: str) -> dict[str, Any]:
+    def read(self, image: np.ndarray, name: str, cuts: Cuts = ()) -> dict[str, Any]:
         """(28, 28) in [0, 1] -> a reading as `Sketchpad` describes it; a blank has no favourite."""
         network = self.load(name)
-        with self.turn:
-            probabilities = network.probabilities(image[None])[0] if image.any() else np.full(10, 0.1)
-        return {
-            "digit": int(probabilities.argmax()) if probabilities.max() >= SURE else None,
-            "probabilities": probabilities.tolist(),
+
+        def probabilities(cuts: Cuts) -> np.ndarray:
+            with self.turn:
+                return network.probabilities(image[None], cuts)[0] if image.any() else np.full(10, 0.1)
+
+        said = probabilities(cuts)
+        reading = {
+            "digit": int(said.argmax()) if said.max() >= SURE else None,
+            "probabilities": said.tolist(),
             "image": (image * 255).round().astype(int).ravel().tolist(),
         }
+        return reading | {"intact": probabilities(()).tolist()} if cuts else reading
+
+    def look(self, image: np.ndarray, name: str, cuts: Cuts, shown: list[str] | None) -> list[dict[str, Any]]:
+        """(28, 28) in [0, 1] -> blocks as `Inside` describes them; the maps of those `shown`, or of some."""
+        with self.turn:
+            seen = self.load(name).look(image, cuts)
+        if shown is None:  # all of a few, or the last of each stage
+            stages = {block.name.split(".")[0]: block.name for block in seen}
+            shown = [block.name for block in seen] if len(seen) <= 4 else list(stages.values())
+        return [
+            {
+                "name": block.name,
+                "ratio": block.ratio if math.isfinite(block.ratio) else None,
+                "maps": {part: as_lists(maps) for part, maps in block.maps().items()} if block.name in shown else None,
+            }
+            for block in seen
+        ]
 
     def describe(self, name: str) -> str:
         """One line of Markdown: what the network is, how it was made, how well it reads."""
@@ -89,6 +116,23 @@ def open_picture(path: str) -> Image.Image:
         raise ValueError(NOT_A_PICTURE) from None
 
 
+def as_lists(maps: np.ndarray) -> dict[str, Any]:
+    """(C, H, W) -> a map as `Inside` describes it."""
+    count, height, width = maps.shape
+    return {"height": height, "width": width, "channels": maps.reshape(count, -1).tolist()}
+
+
+def checked_cuts(cuts: Any) -> Cuts:
+    """What a page or a program sends -> pairs of a block and a part; `resnet.inside` knows which there are."""
+    if not isinstance(cuts, list | tuple) or len(cuts) > MAX_CUTS:
+        raise ValueError(f"cuts must be a list of at most {MAX_CUTS} pairs, each a block and a part (F or shortcut).")
+    if not all(
+        isinstance(cut, list | tuple) and len(cut) == 2 and all(isinstance(c, str) for c in cut) for cut in cuts
+    ):
+        raise ValueError('each cut must be a pair of a block and a part, as ["layer1.0", "F"].')
+    return [tuple(cut) for cut in cuts]
+
+
 def build(networks: Networks) -> gr.Blocks:
     """The page, and the API beside it."""
     first = next(iter(networks.paths))
@@ -98,7 +142,19 @@ def build(networks: Networks) -> gr.Blocks:
         try:
             if not isinstance(request, dict) or not isinstance(request.get("network"), str):
                 raise ValueError("This was not sent by the pad of this page; reload it.")
-            return networks.read(ink.from_strokes(request.get("strokes")), request["network"])
+            image, cuts = ink.from_strokes(request.get("strokes")), checked_cuts(request.get("cuts", []))
+            return networks.read(image, request["network"], cuts)
+        except ValueError as error:
+            return {"error": str(error)}
+
+    def look_inside(request: Any) -> dict[str, Any]:
+        """What the pad shows, for `Inside`; never raises, as above."""
+        try:
+            if not isinstance(request, dict) or not isinstance(request.get("network"), str):
+                raise ValueError("This was not sent by the pad of this page; reload it.")
+            image, cuts = ink.from_strokes(request.get("strokes")), checked_cuts(request.get("cuts", []))
+            shown = request.get("open") if isinstance(request.get("open"), list) else None
+            return {"blocks": networks.look(image, request["network"], cuts, shown)}
         except ValueError as error:
             return {"error": str(error)}
 
@@ -119,9 +175,19 @@ def build(networks: Networks) -> gr.Blocks:
             raise gr.Error(reading["error"] if reading else "No picture was sent.", print_exception=False)
         return {"digit": reading["digit"], "probabilities": reading["probabilities"]}
 
-    def predict(strokes: list[list[list[float]]]) -> dict[str, Any]:
-        """Strokes, each a list of [x, y] points, x to the right, y down, in any unit."""
-        return answer(read_drawing({"network": first, "strokes": strokes}))
+    def predict(strokes: list[list[list[float]]], cuts: list[list[str]] | None = None) -> dict[str, Any]:
+        """Strokes, each a list of [x, y] points, x to the right, y down, in any unit.
+
+        The network does without the cuts, each a block and a part of it: ["layer1.0", "F"] or ["layer1.0", "shortcut"].
+        """
+        return answer(read_drawing({"network": first, "strokes": strokes, "cuts": cuts or []}))
+
+    def inside(strokes: list[list[list[float]]], cuts: list[list[str]] | None = None) -> list[dict[str, Any]]:
+        """The residual blocks by name, and how much each adds to what it is given: ||F(x)|| / ||x||."""
+        seen = look_inside({"network": first, "strokes": strokes, "cuts": cuts or [], "open": []})
+        if "error" in seen:
+            raise gr.Error(seen["error"], print_exception=False)
+        return [{"block": block["name"], "ratio": block["ratio"]} for block in seen["blocks"]]
 
     def predict_image(image: str | None) -> dict[str, Any]:
         """A picture of one digit, dark on light or light on dark."""
@@ -139,11 +205,13 @@ def build(networks: Networks) -> gr.Blocks:
                 scale=0,
                 min_width=180,
             )
-        with gr.Tab("Draw"), gr.Row():
-            with gr.Column(min_width=300):
-                Sketchpad(read_drawing, [DRAWINGS[digit] for digit in range(10)], first)
-            with gr.Column(min_width=300):
-                Readout(live=True, invitation="Draw a digit, or choose an example.")
+        with gr.Tab("Draw"):
+            with gr.Row():
+                with gr.Column(min_width=300):
+                    Sketchpad(read_drawing, [DRAWINGS[digit] for digit in range(10)], first)
+                with gr.Column(min_width=300):
+                    Readout(live=True, invitation="Draw a digit, or choose an example.")
+            Inside(look_inside, first)
         with gr.Tab("Upload"), gr.Row():
             with gr.Column(min_width=300):
                 picture = Picture(label="A photo or picture of one digit", sources=["upload"], height=320)
@@ -158,6 +226,7 @@ def build(networks: Networks) -> gr.Blocks:
         network.change(None, network, js=NETWORK_CHOSEN)
 
         gr.api(predict, api_name="predict")
+        gr.api(inside, api_name="inside")
         image, reply = Picture(label="image", visible=False), gr.JSON(visible=False)
         gr.Button(visible=False).click(predict_image, image, reply, api_name="predict_image")
     return page

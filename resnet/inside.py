@@ -5,10 +5,13 @@ than x, x comes by a projection (eq. 2), and that is what is meant by x here. Cu
 network is the "lesion" of Veit et al. 2016 (arXiv:1605.06431).
 """
 
+import copy
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,14 +30,29 @@ class Seen(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """||F(x)|| / ||x||: how much the block adds to what it is given; infinity where that is nothing."""
+        """||F(x)|| / ||x||: how much the block adds to what it is given; not finite where that is nothing."""
         return float(self.residual.norm() / self.x.norm())
+
+    def maps(self, count: int = 8) -> dict[str, np.ndarray]:
+        """x, F and their sum, of the same channels, those of the largest |F(x)| + |x|: (count, H, W) int8 each.
+
+        127 is the largest magnitude of the row, which has one scale.
+        """
+        strongest = (self.x.flatten(1).norm(dim=1) + self.residual.flatten(1).norm(dim=1)).topk(count).indices
+        rows = {"x": self.x, "F": self.residual, "sum": self.residual + self.x}
+        rows = {part: row[strongest].float().cpu().numpy() for part, row in rows.items()}
+        return {part: (127 * row / max(np.abs(row).max(), 1e-9)).round().astype(np.int8) for part, row in rows.items()}
 
 
 def blocks(model: nn.Module) -> dict[str, nn.Module]:
     """The residual blocks by name, from the image to the classes."""
     kinds = (ResBlock, BasicBlock, Bottleneck)
     return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+
+
+def twin(model: nn.Module) -> nn.Module:
+    """Another network of the same weights, not copied: what is cut in one is not cut in the other."""
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())})
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def _straight(strokes: Strokes) -> bool:
 
 def _outline(random: np.random.Generator) -> Strokes:
     """Back to its start, but no 0: a triangle, a quadrangle, a star, or something with a notch, sharp or round."""
-    count = random.choice([3, 4, 5, 6, 8, 10])
+    count = random.choice([3, 4, 4, 5, 6, 8, 10])
     angles = 2 * np.pi * (np.arange(count + 1) + random.uniform()) / count
     radii = random.uniform(0.6, 1, count)
     if count > 5:
@@ -112,4 +112,4 @@ def _directions(angles: np.ndarray | float) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], -1)
 
 
-SHARES = {_outline: 0.2, _face: 0.1, _scribble: 0.15, _sign: 0.2, _walk: 0.35}
+SHARES = {_outline: 0.15, _face: 0.1, _scribble: 0.1, _sign: 0.15, _walk: 0.5}

@@ -1,5 +1,5 @@
 """A sketchpad for Gradio that sends points while the pen moves, and the readout beside it."""
 
-from sketchpad.components import PAGE_CSS, Picture, Readout, Sketchpad
+from sketchpad.components import PAGE_CSS, Inside, Picture, Readout, Sketchpad
 
-__all__ = ["PAGE_CSS", "Picture", "Readout", "Sketchpad"]
+__all__ = ["PAGE_CSS", "Inside", "Picture", "Readout", "Sketchpad"]

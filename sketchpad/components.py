@@ -18,11 +18,12 @@ PAGE_CSS = HERE / "page.css"  # for `launch`: room for the two on a laptop and o
 class Sketchpad(gr.HTML):
     """A pad to draw on with mouse, finger or pen.
 
-    `read` is called with `{"network": name, "strokes": [[[x, y], ...], ...]}`, x and y in [0, 1] of the pad's side, at
-    most once at a time for each visitor, and returns a reading: `{"digit": int, "probabilities": [10 floats], "image":
-    [784 ints, 0 to 255]}`, the digit None where it is not sure, or `{"error": sentence}`. It must not raise. `examples`
-    are ten drawings, strokes in a frame of 100 by 100. A `sketchpad:network` event of the document, with a name as its
-    detail, changes the network.
+    `read` is called with `{"network": name, "cuts": [[block, part], ...], "strokes": [[[x, y], ...], ...]}`, x and y in
+    [0, 1] of the pad's side, at most once at a time for each visitor, and returns a reading: `{"digit": int,
+    "probabilities": [10 floats], "image": [784 ints, 0 to 255]}`, the digit None where it is not sure; with `"intact":
+    [10 floats]`, the whole network's, where something is cut; or `{"error": sentence}`. It must not raise. `examples`
+    are ten drawings, strokes in a frame of 100 by 100. Events of the document change the network and the cuts:
+    `sketchpad:network` and `sketchpad:cuts`.
     """
 
     def __init__(self, read: Callable[[Any], dict], examples: list[list], network: str, **kwargs: Any) -> None:
@@ -40,6 +41,22 @@ class Readout(gr.HTML):
 
     def __init__(self, live: bool, invitation: str, **kwargs: Any) -> None:
         super().__init__(**_files("readout"), live=live, invitation=invitation, **kwargs)
+
+
+class Inside(gr.HTML):
+    """What each residual block does with the pad's drawing, and switches to cut its parts; closed at first.
+
+    `look` is called with what the pad's `read` is, and `"open"`, the names of the blocks whose maps are shown or None
+    for some. It returns `{"blocks": [{"name": str, "ratio": float or None, "maps": {"x": map, "F": map, "sum": map} or
+    None}]}`, a map being `{"height": int, "width": int, "channels": [[ints, -127 to 127], ...]}`, or `{"error":
+    sentence}`. It must not raise.
+    """
+
+    def __init__(self, look: Callable[[Any], dict], network: str, **kwargs: Any) -> None:
+        def look_inside(request: Any) -> dict:  # the name that inside.js calls
+            return look(request)
+
+        super().__init__(**_files("inside"), server_functions=[look_inside], network=network, **kwargs)
 
 
 class Picture(gr.Image):

@@ -16,6 +16,7 @@ let pen = null // the pointer that draws now
 let past = [] // drawings to undo to
 let future = [] // drawings to redo to
 let network = props.network
+let cuts = [] // parts of the network that it shall do without
 let replay = null // the animation frame that draws the next part of an example
 let finishReplay // draws the whole of it
 let stale = false // the drawing has changed since it was last sent
@@ -199,7 +200,7 @@ async function ask() {
     stale = false
     const asked = generation
     const final = pen === null && replay === null
-    const reading = await server.read_strokes({ network, strokes: drawing })
+    const reading = await server.read_strokes({ network, cuts, strokes: drawing })
     if (asked !== generation) continue
     if (reading) {
       show(reading, final)
@@ -213,13 +214,23 @@ async function ask() {
 }
 
 function show(reading, final) {
-  document.dispatchEvent(new CustomEvent("sketchpad:reading", { detail: { reading, final } }))
+  document.dispatchEvent(new CustomEvent("sketchpad:reading", { detail: { reading, final, strokes: drawing } }))
+}
+
+function readAnew() {
+  generation += 1
+  changed()
 }
 
 document.addEventListener("sketchpad:network", (event) => {
   network = event.detail
-  generation += 1
-  changed()
+  cuts = []
+  readAnew()
+})
+
+document.addEventListener("sketchpad:cuts", (event) => {
+  cuts = event.detail
+  readAnew()
 })
 
 paint()

@@ -10,10 +10,12 @@ const bars = element.querySelector(".bars")
 const rows = Array.from({ length: 10 }, (_, name) => {
   const row = document.createElement("li")
   row.innerHTML =
-    "<span class='name'>" + name + "</span><span class='track'><span class='fill'></span></span>" +
+    "<span class='name'>" + name + "</span>" +
+    "<span class='track'><span class='fill'></span><span class='ghost' hidden></span></span>" +
     "<span class='percent'></span>"
   bars.append(row)
-  return { row, fill: row.querySelector(".fill"), percent: row.querySelector(".percent") }
+  const [fill, ghost, percent] = row.querySelectorAll(".fill, .ghost, .percent")
+  return { row, fill, ghost, percent }
 })
 
 function percentOf(probability) {
@@ -33,9 +35,11 @@ function show(reading, final) {
   const read = reading?.image?.some(Boolean) ? reading : null // not an error, nor an empty pad
   digit.textContent = read ? (read.digit ?? "?") : ""
   digit.classList.toggle("unsure", read?.digit === null)
-  rows.forEach(({ row, fill, percent }, name) => {
+  rows.forEach(({ row, fill, ghost, percent }, name) => {
     const probability = read ? read.probabilities[name] : 0
     fill.style.transform = "scaleX(" + probability + ")"
+    ghost.hidden = !read?.intact
+    ghost.style.width = 100 * (read?.intact?.[name] ?? 0) + "%" // what the whole network says
     percent.textContent = read ? percentOf(probability) : ""
     row.classList.toggle("top", read?.digit === name)
   })

@@ -195,6 +195,70 @@ def test_what_is_no_digit_is_said_to_be_unsure_and_is_given_no_name(page, name):
     page.reads(4)
 
 
+def shown_maps(page):
+    """For each canvas of maps that is shown, how many of its pixels have a colour."""
+    return page.page.evaluate(
+        """() => [...document.querySelectorAll('.maps:not([hidden]) canvas')].map((c) => {
+        const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data
+        return data.filter((value, i) => i % 4 === 3 && value > 0).length })"""
+    )
+
+
+def test_inside_shows_each_block_at_work_once_it_is_opened(page):
+    asked = []
+    page.page.on("request", lambda request: asked.append(request.post_data or ""))
+    page.draw(3)
+    page.reads(3)
+    assert not any("look_inside" in data for data in asked) and shown_maps(page) == []
+    page.page.locator("summary").click()
+    before = page.wait_for(lambda: shown_maps(page), lambda maps: len(maps) == 12)
+    assert all(count > 100 for count in before)
+    assert page.page.locator(".block header .name").all_text_contents() == [
+        "layer1.0",
+        "layer1.1",
+        "layer2.0",
+        "layer2.1",
+    ]
+    page.press("Clear")
+    page.wait_for(lambda: max(shown_maps(page)), 0)
+    page.draw(8)
+    page.wait_for(lambda: shown_maps(page), lambda maps: len(maps) == 12 and min(maps) > 100)
+    page.press("layer2.1")
+    page.wait_for(lambda: len(shown_maps(page)), 9)
+
+
+def test_dropping_parts_moves_the_bars_and_leaves_a_line_where_they_were(page):
+    page.draw(8)
+    page.reads(8)
+    whole = page.percentages()
+    page.page.locator("summary").click()
+    page.page.wait_for_selector(".block")
+    for part in ("drop F(x)", "drop x"):
+        page.page.get_by_role("button", name=part).nth(2).click()
+    page.wait_for(page.percentages, lambda now: max(abs(a - b) for a, b in zip(now, whole, strict=True)) > 5)
+    lines = page.page.locator(".bars:visible .ghost").evaluate_all(
+        "all => all.map((line) => parseFloat(line.style.width))"
+    )
+    assert lines == pytest.approx(whole, abs=0.1)
+    for part in ("drop F(x)", "drop x"):
+        page.page.get_by_role("button", name=part).nth(2).click()
+    page.wait_for(page.percentages, whole)
+    page.wait_for(page.page.locator(".bars:visible .ghost:visible").count, 0)
+
+
+def test_inside_follows_the_network_chosen(page):
+    page.draw(4)
+    page.page.locator("summary").click()
+    page.page.wait_for_selector(".block")
+    page.page.get_by_role("button", name="drop x").first.click()
+    page.page.get_by_role("combobox", name="Network").click()
+    page.page.get_by_role("option", name="tutorial").click()
+    names = page.page.locator(".block header .name").all_text_contents
+    page.wait_for(names, ["resblock1", "resblock2"])
+    assert page.page.locator("[aria-pressed=true]").count() == 0
+    page.reads(4)
+
+
 def test_undo_redo_and_clear_by_button(page):
     names = ("Undo", "Redo", "Clear")
     enabled = lambda: [page.page.get_by_role("button", name=name, exact=True).is_enabled() for name in names]  # noqa: E731

@@ -55,6 +55,35 @@ def test_predict_refuses_what_are_no_strokes_with_a_sentence(client, strokes, sa
         client.predict(strokes=strokes, api_name="/predict")
 
 
+def test_inside_names_the_blocks_and_says_how_much_each_adds(client):
+    blocks = client.predict(strokes=DRAWINGS[3], api_name="/inside")
+    assert [block["block"] for block in blocks] == ["layer1.0", "layer1.1", "layer2.0", "layer2.1"]
+    assert all(0 < block["ratio"] < 100 for block in blocks)
+    blocks = client.predict(strokes=DRAWINGS[3], cuts=[["layer1.1", "F"], ["layer2.1", "shortcut"]], api_name="/inside")
+    assert blocks[1]["ratio"] == 0 and blocks[3]["ratio"] is None
+
+
+def test_what_is_cut_for_one_answer_is_there_for_the_next(client):
+    whole = client.predict(strokes=DRAWINGS[8], api_name="/predict")
+    cuts = [[block, part] for block in ("layer1.0", "layer2.0") for part in ("F", "shortcut")]
+    assert client.predict(strokes=DRAWINGS[8], cuts=cuts, api_name="/predict") != whole
+    assert client.predict(strokes=DRAWINGS[8], api_name="/predict") == whole
+
+
+@pytest.mark.parametrize(
+    ("cuts", "said"),
+    [
+        ([["layer9.0", "F"]], "blocks are layer1.0"),
+        ([["layer1.0"]], "a pair"),
+        ([["layer1.0", "F"]] * 201, "at most 200"),
+    ],
+)
+def test_cuts_that_make_no_sense_are_refused_with_a_sentence(client, cuts, said):
+    for name in ("/predict", "/inside"):
+        with pytest.raises(AppError, match=said):
+            client.predict(strokes=DRAWINGS[1], cuts=cuts, api_name=name)
+
+
 @pytest.mark.parametrize("name", ["digit.png", "digit.jpg", "digit.webp", "digit.gif", "digit.bmp"])
 def test_predict_image_reads_a_picture(client, picture, name):
     answer = client.predict(handle_file(picture(3, name)), api_name="/predict_image")

@@ -112,7 +112,8 @@ def test_ci_runs_the_test_command_of_the_readme():
 def test_the_snippet_in_python_prints_what_it_says(capsys):
     (snippet,) = [code for code in SNIPPETS if "import resnet" in code]
     exec(snippet, {})
-    assert capsys.readouterr().out == "7\n"
+    first, *blocks = capsys.readouterr().out.splitlines()
+    assert first == "7" and [line.split()[0] for line in blocks] == ["layer1.0", "layer1.1", "layer2.0", "layer2.1"]
 
 
 def test_the_snippet_over_http_prints_what_it_says(capsys, demo, tmp_path):
