@@ -1,14 +1,16 @@
-"""Residual networks, all of them: the tutorial's, and those of He et al. 2015 (arXiv:1512.03385), Table 1 and Fig. 5.
+"""Residual networks, all of them: the tutorial's, and those of He et al. 2015 (arXiv:1512.03385), Table 1, 4.2, Fig. 5.
 
 Every network maps (N, in_channels, 28, 28) float in [0, 1] -> (N, num_classes) logits.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
 
 Stem = Literal["small", "standard"]
+Norm = Callable[[int], nn.Module]  # of so many channels
 
 
 class ResBlock(nn.Module):
@@ -52,19 +54,37 @@ class BasicBlock(nn.Module):
     expansion = 1
     residual = "bn2"  # the layer that F(x) comes from
 
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
         self.conv1 = conv(in_channels, channels, 3, stride)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = norm(channels)
         self.conv2 = conv(channels, channels, 3)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = norm(channels)
         self.relu = nn.ReLU()
-        self.downsample = shortcut(in_channels, channels, stride)
+        self.downsample = shortcut(in_channels, channels, stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         return self.relu(y + self.downsample(x))  # F(x) + x, eq. (1) and (2)
+
+
+class PlainBlock(nn.Module):
+    """A `BasicBlock` without its shortcut, as the paper's plain networks have it."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, channels: int, stride: int, norm: Norm = nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.conv1 = conv(in_channels, channels, 3, stride)
+        self.bn1 = norm(channels)
+        self.conv2 = conv(channels, channels, 3)
+        self.bn2 = norm(channels)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(x)))  # F(x), eq. (1) without x
 
 
 class Bottleneck(nn.Module):
@@ -76,16 +96,16 @@ class Bottleneck(nn.Module):
     expansion = 4
     residual = "bn3"  # the layer that F(x) comes from
 
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
         self.conv1 = conv(in_channels, channels, 1)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = norm(channels)
         self.conv2 = conv(channels, channels, 3, stride)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = norm(channels)
         self.conv3 = conv(channels, channels * self.expansion, 1)
-        self.bn3 = nn.BatchNorm2d(channels * self.expansion)
+        self.bn3 = norm(channels * self.expansion)
         self.relu = nn.ReLU()
-        self.downsample = shortcut(in_channels, channels * self.expansion, stride)
+        self.downsample = shortcut(in_channels, channels * self.expansion, stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.bn1(self.conv1(x)))
@@ -102,12 +122,13 @@ class ResNet(nn.Module):
 
     def __init__(
         self,
-        block: type[BasicBlock] | type[Bottleneck],
+        block: type[BasicBlock] | type[PlainBlock] | type[Bottleneck],
         blocks: tuple[int, ...],
         width: int,
         in_channels: int = 1,
         num_classes: int = 10,
         stem: Stem = "small",
+        norm: Norm = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
         if stem == "standard":  # for 224x224: a quarter of the height and width is left
@@ -116,14 +137,14 @@ class ResNet(nn.Module):
         else:  # for 28x28: half is left, so the stages see 14, 7, 4 and 2 pixels a side, and no stroke is lost
             self.conv1 = conv(in_channels, width, 3, stride=2)
             self.maxpool = nn.Identity()
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = norm(width)
         self.relu = nn.ReLU()
         self.stages = []
         channels = width
         for stage, count in enumerate(blocks):
             layers = []
             for i in range(count):
-                layers.append(block(channels, width * 2**stage, stride=2 if stage and i == 0 else 1))
+                layers.append(block(channels, width * 2**stage, 2 if stage and i == 0 else 1, norm))
                 channels = width * 2**stage * block.expansion
             self.stages.append(f"layer{stage + 1}")
             self.add_module(self.stages[-1], nn.Sequential(*layers))
@@ -143,11 +164,11 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1)
     return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False)
 
 
-def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+def shortcut(in_channels: int, out_channels: int, stride: int, norm: Norm) -> nn.Module:
     """The identity where it fits, else a projection by 1x1 convolution (the paper's option B)."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
-    return nn.Sequential(conv(in_channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels))
+    return nn.Sequential(conv(in_channels, out_channels, 1, stride), norm(out_channels))
 
 
 def initialize(model: nn.Module) -> None:
@@ -172,14 +193,15 @@ class Tutorial:
 
 @dataclass(frozen=True)
 class Residual:
-    """A column of Table 1."""
+    """A column of Table 1, or a network of 4.2, whose three stages of n blocks make 6n + 2 layers."""
 
-    block: type[BasicBlock] | type[Bottleneck]
+    block: type[BasicBlock] | type[PlainBlock] | type[Bottleneck]
     blocks: tuple[int, ...]  # blocks in each stage
     width: int = 64  # channels of the first stage
+    norm: Norm = nn.BatchNorm2d
 
     def build(self, in_channels: int, num_classes: int, stem: Stem) -> nn.Module:
-        return ResNet(self.block, self.blocks, self.width, in_channels, num_classes, stem)
+        return ResNet(self.block, self.blocks, self.width, in_channels, num_classes, stem, self.norm)
 
 
 ARCHITECTURES: dict[str, Tutorial | Residual] = {
@@ -190,6 +212,17 @@ ARCHITECTURES: dict[str, Tutorial | Residual] = {
     "resnet50": Residual(Bottleneck, (3, 4, 6, 3)),
     "resnet101": Residual(Bottleneck, (3, 4, 23, 3)),
     "resnet152": Residual(Bottleneck, (3, 8, 36, 3)),
+    # of 4.2, but for the projections (option B, where the paper has A) and for the stem, which halves 28x28 at once
+    "resnet20": Residual(BasicBlock, (3, 3, 3), width=16),
+    "resnet32": Residual(BasicBlock, (5, 5, 5), width=16),
+    "resnet44": Residual(BasicBlock, (7, 7, 7), width=16),
+    "resnet56": Residual(BasicBlock, (9, 9, 9), width=16),
+    "plain20": Residual(PlainBlock, (3, 3, 3), width=16),
+    "plain32": Residual(PlainBlock, (5, 5, 5), width=16),
+    "plain44": Residual(PlainBlock, (7, 7, 7), width=16),
+    "plain56": Residual(PlainBlock, (9, 9, 9), width=16),
+    "plain20-nobn": Residual(PlainBlock, (3, 3, 3), width=16, norm=nn.Identity),
+    "plain56-nobn": Residual(PlainBlock, (9, 9, 9), width=16, norm=nn.Identity),
 }
 
 

@@ -88,7 +88,7 @@ function wipe() {
 }
 
 function show(seen) {
-  note.textContent = ""
+  note.textContent = seen.length ? "" : "This network has no shortcuts, so there is nothing to compare."
   for (const { name, ratio, maps } of seen) {
     if (!blocks.has(name)) blocks.set(name, makeBlock(name, Boolean(maps)))
     const block = blocks.get(name)

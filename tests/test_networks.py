@@ -98,6 +98,25 @@ def test_a_block_whose_residual_branch_is_zero_is_relu(block):
     assert torch.equal(block(x), F.relu(x))
 
 
+@pytest.mark.parametrize("depth", [20, 32, 44, 56])
+def test_deep_networks_have_as_many_layers_as_their_names_say_and_plain_ones_no_shortcut(depth):
+    def layers(model):
+        found = [m for m in model.modules() if isinstance(m, nn.Linear) or getattr(m, "kernel_size", 0) == (3, 3)]
+        return [tuple(layer.weight.shape) for layer in found]
+
+    residual, plain = create(f"resnet{depth}"), create(f"plain{depth}")
+    assert len(layers(residual)) == depth and layers(plain) == layers(residual)
+    assert any("downsample" in name for name, _ in residual.named_parameters())
+    assert not any("downsample" in name for name, _ in plain.named_parameters())
+
+
+def test_without_batchnorm_there_is_none():
+    plain, bare = create("plain20"), create("plain20-nobn")
+    assert {name: p.shape for name, p in plain.named_parameters() if "bn" not in name} == {
+        name: p.shape for name, p in bare.named_parameters()
+    }
+
+
 def test_the_default_network_is_small():
     assert sum(p.numel() for p in create("small").parameters()) == 169_834 < 300_000
 
