@@ -24,7 +24,7 @@ def imports(path, top_level_only=False):
 MAY_IMPORT = {
     "resnet/*.py": {"resnet", "torch", "numpy", "scipy"},
     "sketchpad/*.py": {"sketchpad", "gradio"},
-    "benchmarks/*.py": {"benchmarks", "resnet", "numpy", "scipy", "PIL"},
+    "benchmarks/*.py": {"benchmarks", "resnet", "torch", "numpy", "scipy", "PIL", "tqdm"},
     "train.py": {"resnet", "torch", "tqdm"},
     "demo.py": {"resnet", "sketchpad", "gradio", "torch", "numpy", "PIL"},
 }
