@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from resnet import ARCHITECTURES, checkpoint, create, data
-from resnet.augment import SCRAWLS, Augmentation
+from resnet.augment import WALKS, Augmentation
 from resnet.devices import choose_device
 from resnet.recognizer import DEFAULT
 from resnet.training import calibrate, evaluate, train_one_epoch
@@ -28,7 +28,7 @@ class Settings:
     """What makes the weights: the same settings on the same machine make the same weights. Each is a flag."""
 
     arch: str = setting(DEFAULT, "the network", choices=list(ARCHITECTURES))
-    epochs: int = setting(20, "passes over the training images")
+    epochs: int = setting(16, "passes over the training images")
     batch_size: int = setting(128, "images a step")
     lr: float = setting(3e-3, "AdamW's highest learning rate; it rises to that and falls to nothing in one cycle")
     seed: int = setting(0, "of the first weights, and of the order and the augmentation of the images")
@@ -60,7 +60,7 @@ def train(
     torch.set_flush_denormal(True)  # a CPU is slow on the almost-zeros that weight decay leaves
     torch.manual_seed(settings.seed)
     train_set, held_out, test_set = (digits.to(device) for digits in splits)
-    augment = None if settings.plain else Augmentation(settings.seed, 200 if settings.smoke else SCRAWLS)
+    augment = None if settings.plain else Augmentation(settings.seed, 200 if settings.smoke else WALKS)
     model = create(settings.arch).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr)
     steps = settings.epochs * len(data.Batches(train_set, settings.batch_size))

@@ -7,7 +7,7 @@ pixels from the left and the top.
 import torch
 from torch import Tensor
 
-SLASHED, FLAGGED, FOOTED, BARRED = 0.15, 0.2, 0.15, 0.15  # shares of the zeros, the ones, the ones, the sevens
+SLASHED, FLAGGED, FOOTED, BARRED = 0.25, 0.25, 0.2, 0.25  # shares of the zeros, the ones, the ones, the sevens
 
 
 def add(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:

@@ -149,7 +149,7 @@ def test_help_explains_every_flag_with_its_default():
     assert code == 0
     for name in ("arch", "epochs", "batch-size", "lr", "seed", "device", "data", "output", "resume", "plain", "smoke"):
         assert f"--{name} " in out
-    assert "default: small" in out and "default: 20" in out
+    assert "default: small" in out and "default: 16" in out
 
 
 def test_a_short_run_on_mnist_reads_most_of_it(mnist, request, tmp_path):
