@@ -127,8 +127,8 @@ def test_what_is_no_digit_is_given_no_name(client, name):
     assert answer["digit"] is None and max(answer["probabilities"]) < 0.5
 
 
-def test_the_api_is_these_two(client):
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/predict", "/predict_image"}
+def test_the_api_is_these_three(client):
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/predict", "/predict_image", "/inside"}
 
 
 def ask_the_pads_function(demo, data):
