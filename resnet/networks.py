@@ -48,43 +48,38 @@ class TutorialNet(nn.Module):
         return self.full_c(x.flatten(1))
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions (Fig. 5 left): (N, in, H, W) -> (N, channels, H / stride, W / stride)."""
+class PlainBlock(nn.Module):
+    """Two 3x3 convolutions and no shortcut (4.1): (N, in, H, W) -> (N, channels, H / stride, W / stride)."""
 
     expansion = 1
+
+    def __init__(self, in_channels: int, channels: int, stride: int, norm: Norm = nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.conv1 = conv(in_channels, channels, 3, stride)
+        self.bn1 = norm(channels)
+        self.conv2 = conv(channels, channels, 3)
+        self.bn2 = norm(channels)
+        self.relu = nn.ReLU()
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """F(x)."""
+        return self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.convolve(x))
+
+
+class BasicBlock(PlainBlock):
+    """The same with a shortcut beside them (Fig. 5 left)."""
+
     residual = "bn2"  # the layer that F(x) comes from
 
     def __init__(self, in_channels: int, channels: int, stride: int, norm: Norm = nn.BatchNorm2d) -> None:
-        super().__init__()
-        self.conv1 = conv(in_channels, channels, 3, stride)
-        self.bn1 = norm(channels)
-        self.conv2 = conv(channels, channels, 3)
-        self.bn2 = norm(channels)
-        self.relu = nn.ReLU()
+        super().__init__(in_channels, channels, stride, norm)
         self.downsample = shortcut(in_channels, channels, stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return self.relu(y + self.downsample(x))  # F(x) + x, eq. (1) and (2)
-
-
-class PlainBlock(nn.Module):
-    """A `BasicBlock` without its shortcut, as the paper's plain networks have it."""
-
-    expansion = 1
-
-    def __init__(self, in_channels: int, channels: int, stride: int, norm: Norm = nn.BatchNorm2d) -> None:
-        super().__init__()
-        self.conv1 = conv(in_channels, channels, 3, stride)
-        self.bn1 = norm(channels)
-        self.conv2 = conv(channels, channels, 3)
-        self.bn2 = norm(channels)
-        self.relu = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(x)))  # F(x), eq. (1) without x
+        return self.relu(self.convolve(x) + self.downsample(x))  # F(x) + x, eq. (1) and (2)
 
 
 class Bottleneck(nn.Module):
