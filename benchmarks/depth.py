@@ -6,7 +6,6 @@ gradient's norm in each layer of plain and residual networks. Stopped at any mom
 
 import argparse
 import json
-import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
-from resnet import create, data
+from resnet import checkpoint, create, data
 from resnet.devices import choose_device
 from resnet.training import evaluate, train_one_epoch
 
@@ -70,8 +69,7 @@ def train(network: str, seed: int, settings: Settings, splits: data.Splits, devi
         for name, digits in (("train_error", some), ("held_out_error", splits.held_out)):
             run[name].append(1 - evaluate(model, data.Batches(digits, 1000)).accuracy)
         states = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
-        torch.save({**states, "run": run}, state.with_suffix(".new"))
-        os.replace(state.with_suffix(".new"), state)
+        checkpoint.write({**states, "run": run}, state)
         print(
             f"{network} seed {seed} epoch {epoch + 1}/{settings.epochs}  "
             f"training error {run['train_error'][-1]:.2%}  held-out error {run['held_out_error'][-1]:.2%}",

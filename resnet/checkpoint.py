@@ -41,14 +41,18 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Writes all of it or nothing: to a temporary name beside `path`, then over it."""
-    path = Path(path)
+    """Writes all of it or nothing."""
+    write({"format": FORMAT, **vars(checkpoint)}, Path(path))
+
+
+def write(content: dict[str, Any], path: Path) -> None:
+    """Writes plain data and tensors, all of it or nothing: to a temporary name beside `path`, then over it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    content = io.BytesIO()  # for torch writes the name of a file that it opens itself into it
-    torch.save({"format": FORMAT, **vars(checkpoint)}, content)
+    buffer = io.BytesIO()  # for torch writes the name of a file that it opens itself into it
+    torch.save(content, buffer)
     try:
-        temporary.write_bytes(content.getbuffer())
+        temporary.write_bytes(buffer.getbuffer())
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
