@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 from resnet import CheckpointError, Recognizer, ink
 from resnet.checkpoint import SHIPPED
 from resnet.drawings import DRAWINGS
+from resnet.inside import Cut
 from resnet.picture import MAX_PIXELS
 from resnet.recognizer import DEFAULT, SURE
 from sketchpad import PAGE_CSS, Inside, Picture, Readout, Sketchpad
@@ -27,10 +28,8 @@ THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monos
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
 NO_INK = "There is no digit to be seen in this picture; choose one of a single digit on plain paper."
 MAX_CUTS = 200  # resnet152 has 50 blocks of two parts each
+Cuts = Sequence[Cut]
 NETWORK_CHOSEN = "(name) => document.dispatchEvent(new CustomEvent('sketchpad:network', { detail: name }))"
-
-
-Cuts = Sequence[tuple[str, str]]  # a block's name and a part of it, as `resnet.inside` has them
 
 
 class Networks:
@@ -73,8 +72,9 @@ class Networks:
 
     def look(self, image: np.ndarray, name: str, cuts: Cuts, shown: list[str] | None) -> list[dict[str, Any]]:
         """(28, 28) in [0, 1] -> blocks as `Inside` describes them; the maps of those `shown`, or of some."""
+        network = self.load(name)
         with self.turn:
-            seen = self.load(name).look(image, cuts)
+            seen = network.look(image, cuts)
         if shown is None:  # all of a few, or the last of each stage
             stages = {block.name.split(".")[0]: block.name for block in seen}
             shown = [block.name for block in seen] if len(seen) <= 4 else list(stages.values())
@@ -126,11 +126,17 @@ def checked_cuts(cuts: Any) -> Cuts:
     """What a page or a program sends -> pairs of a block and a part; `resnet.inside` knows which there are."""
     if not isinstance(cuts, list | tuple) or len(cuts) > MAX_CUTS:
         raise ValueError(f"cuts must be a list of at most {MAX_CUTS} pairs, each a block and a part (F or shortcut).")
-    if not all(
-        isinstance(cut, list | tuple) and len(cut) == 2 and all(isinstance(c, str) for c in cut) for cut in cuts
-    ):
+    pairs = all(isinstance(cut, list | tuple) and len(cut) == 2 for cut in cuts)
+    if not pairs or not all(isinstance(word, str) for cut in cuts for word in cut):
         raise ValueError('each cut must be a pair of a block and a part, as ["layer1.0", "F"].')
     return [tuple(cut) for cut in cuts]
+
+
+def what_was_sent(request: Any) -> tuple[np.ndarray, str, Cuts]:
+    """What the pad sends -> the drawing as (28, 28), the network's name, the cuts. Raises `ValueError`."""
+    if not isinstance(request, dict) or not isinstance(request.get("network"), str):
+        raise ValueError("This was not sent by the pad of this page; reload it.")
+    return ink.from_strokes(request.get("strokes")), request["network"], checked_cuts(request.get("cuts", []))
 
 
 def build(networks: Networks) -> gr.Blocks:
@@ -140,21 +146,16 @@ def build(networks: Networks) -> gr.Blocks:
     def read_drawing(request: Any) -> dict[str, Any]:
         """What the pad sends; never raises, for the pad shows a sentence but no exception."""
         try:
-            if not isinstance(request, dict) or not isinstance(request.get("network"), str):
-                raise ValueError("This was not sent by the pad of this page; reload it.")
-            image, cuts = ink.from_strokes(request.get("strokes")), checked_cuts(request.get("cuts", []))
-            return networks.read(image, request["network"], cuts)
+            return networks.read(*what_was_sent(request))
         except ValueError as error:
             return {"error": str(error)}
 
     def look_inside(request: Any) -> dict[str, Any]:
         """What the pad shows, for `Inside`; never raises, as above."""
         try:
-            if not isinstance(request, dict) or not isinstance(request.get("network"), str):
-                raise ValueError("This was not sent by the pad of this page; reload it.")
-            image, cuts = ink.from_strokes(request.get("strokes")), checked_cuts(request.get("cuts", []))
+            image, name, cuts = what_was_sent(request)
             shown = request.get("open") if isinstance(request.get("open"), list) else None
-            return {"blocks": networks.look(image, request["network"], cuts, shown)}
+            return {"blocks": networks.look(image, name, cuts, shown)}
         except ValueError as error:
             return {"error": str(error)}
 
