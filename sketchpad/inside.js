@@ -93,7 +93,7 @@ function show(seen) {
     if (!blocks.has(name)) blocks.set(name, makeBlock(name, Boolean(maps)))
     const block = blocks.get(name)
     block.ratio.textContent = ratio === null ? "\u2013" : ratio.toFixed(2)
-    block.fill.style.transform = "scaleX(" + (ratio === null ? 1 : ratio / (1 + ratio)) + ")"
+    block.fill.style.transform = "scaleX(" + (ratio === null ? 0 : ratio / (1 + ratio)) + ")"
     if (maps) for (const [part] of PARTS) paint(block.canvases[part], maps[part])
   }
 }
