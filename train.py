@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Settings:
     lr: float = setting(3e-3, "AdamW's highest learning rate; it rises to that and falls to nothing in one cycle")
     seed: int = setting(0, "of the first weights, and of the order and the augmentation of the images")
     plain: bool = setting(False, "learn the images as they are, as tutorials do: nothing augmented or calibrated")
+    bf16: bool = setting(False, "multiply in bfloat16, where the processor can; weights and evaluation stay float32")
     smoke: bool = setting(False, "walk the whole way in seconds: a few small epochs on drawn digits instead of MNIST")
 
 
@@ -65,6 +67,7 @@ def train(
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr)
     steps = settings.epochs * len(data.Batches(train_set, settings.batch_size))
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps)
+    precision = partial(torch.autocast, device.type, torch.bfloat16, enabled=settings.bf16)
     history = new_history(settings, splits, model)
     if started:
         model.load_state_dict(started.weights)
@@ -85,7 +88,7 @@ def train(
             shuffle = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
             batches = data.Batches(train_set, settings.batch_size, shuffle, augment)
             progress = tqdm(batches, f"epoch {epoch + 1}/{settings.epochs}", leave=False, disable=None)
-            train_loss = train_one_epoch(model, progress, optimizer, scheduler)
+            train_loss = train_one_epoch(model, progress, optimizer, scheduler, precision)
             loss, accuracy = evaluate(model, data.Batches(held_out, 1000))
             history["epochs"].append({"train_loss": train_loss, "held_out_loss": loss, "held_out_accuracy": accuracy})
             save()

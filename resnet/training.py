@@ -1,7 +1,8 @@
 """The standard loop: one epoch of it, the measure of what it made, and how sure that may be."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -18,17 +19,22 @@ class Metrics(NamedTuple):
 
 
 def train_one_epoch(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], optimizer: Optimizer, scheduler: LRScheduler
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    optimizer: Optimizer,
+    scheduler: LRScheduler,
+    precision: Callable[[], AbstractContextManager] = nullcontext,
 ) -> float:
     """One pass over `batches` of (images, labels); the scheduler steps with every batch. Returns the mean loss.
 
-    Labels are (B,) classes, or (B, 10) probabilities.
+    Labels are (B,) classes, or (B, 10) probabilities. Each step's forward and loss are within a context of `precision`.
     """
     model.train()
     total, count = 0.0, 0
     for images, labels in batches:
-        logits = model(images)
-        loss = F.cross_entropy(logits, labels)
+        with precision():  # anew for every step: at its end autocast drops the weights that it has cast
+            logits = model(images)
+            loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

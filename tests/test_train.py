@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import ROOT
 
+import train
 from resnet import checkpoint
 
 OFFLINE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
@@ -68,6 +69,22 @@ def test_plain_learns_otherwise_and_is_not_calibrated(smoke, tmp_path):
     assert plain["settings"]["plain"] and not usual["settings"]["plain"]
     assert plain["temperature"] == 1 != usual["temperature"]
     assert plain["epochs"] != usual["epochs"]
+
+
+def test_bfloat16_learns_too_with_weights_in_float32(smoke, tmp_path):
+    assert run("--arch", "tutorial", "--smoke", "--bf16", "--output", tmp_path / "bf16.pt")[0] == 0
+    weights = weights_of(tmp_path / "bf16.pt")
+    assert {value.dtype for value in weights.values()} == {torch.float32}
+    assert not equal(weights, weights_of(smoke[1]))
+    assert checkpoint.load(tmp_path / "bf16.pt").history["test"]["accuracy"] > 0.9
+
+
+def test_a_file_from_before_there_was_bfloat16_goes_on_without_it(trained_half):
+    half = checkpoint.load(trained_half)
+    del half.history["settings"]["bf16"]
+    checkpoint.save(half, trained_half)
+    settings, _, _ = train.resume(train.Settings(), trained_half)
+    assert settings.arch == "tutorial" and not settings.bf16
 
 
 def test_same_seed_same_weights_and_another_seed_others(smoke, tmp_path):
@@ -147,7 +164,9 @@ def test_flags_that_make_no_sense_are_refused(arguments, said, tmp_path):
 def test_help_explains_every_flag_with_its_default():
     code, out, _ = run("--help")
     assert code == 0
-    for name in ("arch", "epochs", "batch-size", "lr", "seed", "device", "data", "output", "resume", "plain", "smoke"):
+    for name in ("arch", "epochs", "batch-size", "lr", "seed", "plain", "bf16", "smoke"):
+        assert f"--{name} " in out
+    for name in ("device", "data", "output", "overwrite", "resume"):
         assert f"--{name} " in out
     assert "default: small" in out and "default: 16" in out
 
