@@ -25,8 +25,8 @@ class CheckpointError(ValueError):
 
 @dataclass
 class Checkpoint:
-    """`history` has the keys of `HISTORY`: epochs is a list of measures, test the last one, or None till the end;
-    temperature is what the last layer was divided by to calibrate it."""
+    """`history` has the keys of `HISTORY`: epochs is a list of measures; test is what `training.examine` made of
+    the test set, or None till the end; temperature is what the last layer was divided by to calibrate it."""
 
     architecture: str
     weights: dict[str, Tensor]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,8 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+MISTAKES = 24  # to keep, of those on the test set
 
 
 class Metrics(NamedTuple):
@@ -44,17 +46,48 @@ def train_one_epoch(
     return float(total / count)
 
 
-@torch.inference_mode()
 def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Metrics:
     """Mean loss and accuracy over `batches` of (images, labels)."""
+    return measure(*read(model, batches))
+
+
+def examine(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Any]:
+    """The same as plain data, with "confusion" and "mistakes". `batches` are gone through twice.
+
+    confusion is how often: ten rows, one a label, of ten counts, one a digit read. mistakes are the surest `MISTAKES`,
+    from the surest on, each a dict of label, read, probability, and image: 784 ints, 0 to 255.
+    """
+    logits, labels = read(model, batches)
+    probabilities, digits = logits.softmax(dim=1).max(dim=1)
+    wrong = (digits != labels).nonzero()[:, 0]
+    wrong = wrong[probabilities[wrong].argsort(descending=True, stable=True)][:MISTAKES]
+    images = (torch.cat([images for images, _ in batches])[wrong] * 255).round().int().flatten(1)
+    return {
+        **measure(logits, labels)._asdict(),
+        "confusion": torch.bincount(10 * labels + digits, minlength=100).view(10, 10).tolist(),
+        "mistakes": [
+            {
+                "label": labels[i].item(),
+                "read": digits[i].item(),
+                "probability": probabilities[i].item(),
+                "image": image.tolist(),
+            }
+            for i, image in zip(wrong, images, strict=True)
+        ],
+    }
+
+
+@torch.inference_mode()
+def read(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """`batches` of (images, labels) -> all logits (N, 10) and labels (N,)."""
     model.eval()
-    loss, correct, count = 0.0, 0, 0
-    for images, labels in batches:
-        logits = model(images)
-        loss += F.cross_entropy(logits, labels, reduction="sum")
-        correct += (logits.argmax(dim=1) == labels).sum()
-        count += len(labels)
-    return Metrics(float(loss / count), float(correct / count))
+    logits, labels = zip(*((model(images), labels) for images, labels in batches), strict=True)
+    return torch.cat(logits), torch.cat(labels)
+
+
+def measure(logits: Tensor, labels: Tensor) -> Metrics:
+    right = logits.argmax(dim=1) == labels
+    return Metrics(F.cross_entropy(logits, labels).item(), right.double().mean().item())
 
 
 @torch.inference_mode()
@@ -63,8 +96,7 @@ def calibrate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> flo
 
     No answer changes, only how sure it is. Returns the temperature: above 1 where the model was too sure.
     """
-    model.eval()
-    logits, labels = (torch.cat(parts) for parts in zip(*((model(x), y) for x, y in batches), strict=True))
+    logits, labels = read(model, batches)
 
     def loss(log_temperature: float) -> float:
         return F.cross_entropy(logits / math.exp(log_temperature), labels).item()

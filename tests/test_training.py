@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from resnet import create, data
-from resnet.training import calibrate, evaluate, train_one_epoch
+from resnet.training import calibrate, evaluate, examine, train_one_epoch
 
 
 def constant(optimizer):
@@ -57,6 +57,25 @@ def test_evaluation_counts_every_image_once_and_changes_nothing():
     logits = model.eval()(digits.images / 255)
     assert whole.accuracy == pytest.approx((logits.argmax(1) == digits.labels).float().mean().item())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_an_examination_counts_each_confusion_and_keeps_the_surest_mistakes():
+    torch.manual_seed(0)
+    model, digits = create("tutorial"), data.drawn(copies=20).train
+    batches = data.Batches(digits, 64)
+    found = examine(model, batches)
+    assert (found["loss"], found["accuracy"]) == evaluate(model, batches)
+    confusion = torch.tensor(found["confusion"])
+    assert confusion.shape == (10, 10) and confusion.sum(dim=1).tolist() == [20] * 10
+    assert confusion.trace() / 200 == pytest.approx(found["accuracy"])
+    with torch.inference_mode():
+        probabilities, read = model.eval()(digits.images / 255).softmax(dim=1).max(dim=1)
+    wrong = read != digits.labels
+    surest = probabilities[wrong].sort(descending=True).values[:24]
+    torch.testing.assert_close(torch.tensor([m["probability"] for m in found["mistakes"]]), surest)
+    for mistake in found["mistakes"]:
+        same = (digits.images.flatten(1) == torch.tensor(mistake["image"])).all(dim=1).nonzero()[0, 0]
+        assert (digits.labels[same], read[same]) == (mistake["label"], mistake["read"])
 
 
 def test_training_batches_hold_every_digit_once_in_an_order_that_the_seed_decides():
