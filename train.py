@@ -14,10 +14,10 @@ import torch
 from tqdm import tqdm
 
 from resnet import ARCHITECTURES, checkpoint, create, data
-from resnet.augment import WALKS, Augmentation
+from resnet.augment import SCRAWLS, Augmentation
 from resnet.devices import choose_device
 from resnet.recognizer import DEFAULT
-from resnet.training import calibrate, evaluate, train_one_epoch
+from resnet.training import calibrate, evaluate, examine, train_one_epoch
 
 
 def setting(default: Any, help: str, **options: Any) -> Any:
@@ -29,9 +29,10 @@ class Settings:
     """What makes the weights: the same settings on the same machine make the same weights. Each is a flag."""
 
     arch: str = setting(DEFAULT, "the network", choices=list(ARCHITECTURES))
-    epochs: int = setting(16, "passes over the training images")
+    epochs: int = setting(24, "passes over the training images")
     batch_size: int = setting(128, "images a step")
     lr: float = setting(3e-3, "AdamW's highest learning rate; it rises to that and falls to nothing in one cycle")
+    weight_decay: float = setting(0.1, "AdamW's: each step takes so much of the learning rate off every weight")
     seed: int = setting(0, "of the first weights, and of the order and the augmentation of the images")
     plain: bool = setting(False, "learn the images as they are, as tutorials do: nothing augmented or calibrated")
     bf16: bool = setting(False, "multiply in bfloat16, where the processor can; weights and evaluation stay float32")
@@ -62,9 +63,9 @@ def train(
     torch.set_flush_denormal(True)  # a CPU is slow on the almost-zeros that weight decay leaves
     torch.manual_seed(settings.seed)
     train_set, held_out, test_set = (digits.to(device) for digits in splits)
-    augment = None if settings.plain else Augmentation(settings.seed, 200 if settings.smoke else WALKS)
+    augment = None if settings.plain else Augmentation(settings.seed, 200 if settings.smoke else SCRAWLS)
     model = create(settings.arch).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     steps = settings.epochs * len(data.Batches(train_set, settings.batch_size))
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps)
     precision = partial(torch.autocast, device.type, torch.bfloat16, enabled=settings.bf16)
@@ -100,13 +101,15 @@ def train(
             )
         if not settings.plain:
             history["temperature"] = calibrate(model, data.Batches(held_out, 1000))
-        loss, accuracy = evaluate(model, data.Batches(test_set, 1000))
-        history["test"] = {"loss": loss, "accuracy": accuracy}
+        history["test"] = test = examine(model, data.Batches(test_set, 1000))
         save()
     except KeyboardInterrupt:
         kept = f"{done} of {settings.epochs} epochs are kept; to go on: python train.py --resume --output {output}"
         sys.exit(f"\nstopped: {kept if done else 'no epoch was finished, so nothing is kept'}")
-    print(f"test loss {loss:.4f}  test accuracy {accuracy:.2%}  ({len(test_set.labels):,} digits, read this once)")
+    print(
+        f"test loss {test['loss']:.4f}  test accuracy {test['accuracy']:.2%}  "
+        f"({len(test_set.labels):,} digits, read this once)"
+    )
     print(f"now draw: python demo.py --checkpoint {output}")
 
 
@@ -139,6 +142,8 @@ def parse_args() -> argparse.Namespace:
         parser.error("--epochs and --batch-size must be at least 1")
     if not 0 < args.lr < 1:
         parser.error("--lr must lie between 0 and 1")
+    if not 0 <= args.weight_decay < 1:
+        parser.error("--weight-decay must be at least 0 and below 1")
     if not 0 <= args.seed < 2**32:
         parser.error("--seed must lie between 0 and 4294967295")
     return args

@@ -8,33 +8,34 @@ from torch import Tensor
 
 from resnet import habits, outliers
 from resnet.ink import BOX, CENTRE, SIZE
+from resnet.scrawls import scrawls
 
 TURN = 10.0  # degrees, either way
 STRETCH = 0.1  # of the width and of the height, each by itself
 SLANT = 0.2  # pixels sideways per pixel up
-ZOOM = 0.06  # of the box that the ink is fitted into
-SHIFT = 0.75  # pixels, either way, of the centre of mass
+ZOOM = 0.12  # of the box that the ink is fitted into
+SHIFT = 1.5  # pixels, either way, of the centre of mass
 BEND = 0.6  # pixels, standard deviation, of each of 5 x 5 places that bend the image like rubber
 PEN = 0.6  # how far towards the next wider, or thinner, pen
-WALKS = 20_000  # of a pen, to learn as no digits
+SCRAWLS = 20_000  # drawn once, to learn as no digits
 
 
 class Augmentation:
-    """A batch of digits -> the batch to learn from, a tenth of it more, and with probabilities for labels.
+    """A batch of digits -> the batch to learn from, a sixteenth of it more, and with probabilities for labels.
 
-    (N, 1, 28, 28) in [0, 1] and (N,) -> (N + N // 10, 1, 28, 28) in [0, 1] and (N + N // 10, 10): all on the digit
+    (N, 1, 28, 28) in [0, 1] and (N,) -> (N + N // 16, 1, 28, 28) in [0, 1] and (N + N // 16, 10): all on the digit
     that it is, or the same for each of ten where it is none. All draws are from `generator`, a CPU one, on every
-    device, and, for the walks, from `seed`.
+    device, and, for the scrawls, from `seed`.
     """
 
-    def __init__(self, seed: int, walks: int = WALKS) -> None:
-        self.walks = outliers.walks(walks, seed)
+    def __init__(self, seed: int, count: int = SCRAWLS) -> None:
+        self.scrawls = scrawls(count, seed)
 
     def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        others = outliers.draw(images, labels, self.walks, len(images) // 10, generator)
+        others = outliers.draw(images, labels, self.scrawls, len(images) // 16, generator)
         images = torch.cat([habits.add(images, labels, generator), others])
         targets = torch.cat([F.one_hot(labels, 10).float(), labels.new_full((len(others), 10), 0.1, dtype=torch.float)])
-        return warp(repen(images, generator), generator), targets
+        return repen(warp(images, generator), generator), targets
 
 
 def warp(images: Tensor, generator: torch.Generator) -> Tensor:

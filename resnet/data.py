@@ -10,7 +10,7 @@ from torch import Tensor
 from resnet import ink
 from resnet.drawings import DRAWINGS
 
-HELD_OUT = 5_000  # of MNIST's 60,000 training images, the last: to choose by
+HELD_OUT = 5_000  # of MNIST's 60,000 training images, the same random ones for every run: to choose by
 
 
 class Digits(NamedTuple):
@@ -45,12 +45,9 @@ def mnist(root: str) -> Splits:
             f"MNIST is not in {root} and could not be downloaded; put train-images-idx3-ubyte, "
             f"train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte into {root}/MNIST/raw"
         ) from error
-    images, labels = train.data[:, None], train.targets
-    return Splits(
-        Digits(images[:-HELD_OUT], labels[:-HELD_OUT]),
-        Digits(images[-HELD_OUT:], labels[-HELD_OUT:]),
-        Digits(test.data[:, None], test.targets),
-    )
+    order = torch.randperm(len(train.targets), generator=torch.Generator().manual_seed(0))
+    held_out, learnt = (Digits(train.data[part, None], train.targets[part]) for part in order.tensor_split([HELD_OUT]))
+    return Splits(learnt, held_out, Digits(test.data[:, None], test.targets))
 
 
 def drawn(seed: int = 0, copies: int = 64) -> Splits:

@@ -37,10 +37,12 @@ def _open(images: Tensor) -> Tensor:
 
 
 def _flag(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """From the stem's top, down to its left."""
-    (top, bottom), angle = _ends(ink), _uniform(len(ink), 20, 55, generator)
+    """From the stem's top, down to its left: never as level as a seven's, and the more level the shorter."""
+    (top, bottom), angle = _ends(ink), _uniform(len(ink), 20, 65, generator)
     stem = torch.atan2(*(bottom - top).T.flip(0)).rad2deg()
-    return _line(top, stem + angle.to(stem), (0, 0), (3, 10), generator)
+    direction = (stem + angle.to(stem)).clamp(max=155)  # degrees: 90 is down, 180 is to the left
+    longest = 6 + 8 * ((155 - direction) / 20).clamp(0, 1)
+    return _line(top, direction, (0, 0), (3, longest[:, None].cpu()), generator)
 
 
 def _foot(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -58,8 +60,8 @@ def _bar(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 def _line(
     through: Tensor,
     angle: Tensor,
-    back: tuple[float, float],
-    on: tuple[float, float],
+    back: tuple[float, float | Tensor],
+    on: tuple[float, float | Tensor],
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """(N, 2) places, (N,) degrees clockwise from the right -> two ends, so far back and so far on (uniform, pixels)."""
@@ -98,5 +100,5 @@ def _mean(profile: Tensor) -> Tensor:
     return profile @ middles / profile.sum(1).clamp(min=1e-6)
 
 
-def _uniform(shape: int | tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
+def _uniform(shape: int | tuple[int, ...], low: float, high: float | Tensor, generator: torch.Generator) -> Tensor:
     return low + (high - low) * torch.rand(shape, generator=generator)

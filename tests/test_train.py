@@ -168,7 +168,7 @@ def test_help_explains_every_flag_with_its_default():
         assert f"--{name} " in out
     for name in ("device", "data", "output", "overwrite", "resume"):
         assert f"--{name} " in out
-    assert "default: small" in out and "default: 16" in out
+    assert "default: small" in out and "default: 24" in out
 
 
 def test_a_short_run_on_mnist_reads_most_of_it(mnist, request, tmp_path):

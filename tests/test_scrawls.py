@@ -1,0 +1,34 @@
+"""What no digit looks like: as it was asked for, the same for the same seed, and never a mere line."""
+
+import numpy as np
+import pytest
+import torch
+
+from resnet.scrawls import SHARES, scrawls
+
+
+def test_scrawls_are_images_with_ink_and_the_same_for_the_same_seed():
+    drawn = scrawls(30, seed=0)
+    assert drawn.shape == (30, 1, 28, 28) and drawn.dtype == torch.uint8
+    assert (drawn.amax((1, 2, 3)) > 200).all()
+    assert torch.equal(drawn, scrawls(30, seed=0)) and not torch.equal(drawn, scrawls(30, seed=1))
+
+
+def test_every_kind_is_drawn_and_the_shares_are_of_a_whole():
+    assert sum(SHARES.values()) == pytest.approx(1) and min(SHARES.values()) > 0
+
+
+@pytest.mark.parametrize("kind", SHARES, ids=lambda kind: kind.__name__)
+def test_each_kind_gives_strokes_of_finite_points_and_never_the_same_twice(kind, random):
+    drawings = [kind(random) for _ in range(50)]
+    for strokes in drawings:
+        assert all(stroke.ndim == 2 and stroke.shape[1] == 2 and np.isfinite(stroke).all() for stroke in strokes)
+    assert len({np.concatenate(strokes).tobytes() for strokes in drawings}) == 50
+
+
+def test_a_line_is_left_out(monkeypatch):
+    def line(random):
+        return [np.array([[0, 0], [1, 3]]) if random.random() < 0.9 else np.array([[0, 0], [1, 3], [3, 0]])]
+
+    monkeypatch.setattr("resnet.scrawls.SHARES", {line: 1.0})
+    assert (scrawls(20, seed=0)[:, 0, :, 20:].amax((1, 2)) > 200).all()
