@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+import report
 from resnet import CheckpointError, Recognizer, ink
 from resnet.checkpoint import SHIPPED
 from resnet.drawings import DRAWINGS
@@ -194,6 +195,12 @@ def build(networks: Networks) -> gr.Blocks:
         """A picture of one digit, dark on light or light on dark."""
         return answer(read_picture(image, first))
 
+    def show_training(name: str) -> str:
+        try:
+            return report.training(name, networks.load(name).history)
+        except ValueError as error:
+            return str(error)
+
     with gr.Blocks(title="Draw a digit", delete_cache=(600, 600)) as page:
         with gr.Row(elem_id="header"):
             gr.Markdown("# Draw a digit")
@@ -218,6 +225,10 @@ def build(networks: Networks) -> gr.Blocks:
                 picture = Picture(label="A photo or picture of one digit", sources=["upload"], height=320)
             with gr.Column(min_width=300):
                 result = Readout(live=False, invitation="Upload a picture of one digit.")
+        with gr.Tab("Training") as training:
+            history, opened = gr.HTML(css_template=report.CSS, apply_default_css=False), gr.State(False)
+        with gr.Tab("Depth") as depth:
+            experiment = gr.HTML(css_template=report.CSS, apply_default_css=False)
         about = gr.Markdown(networks.describe(first), elem_id="about")
 
         upload = {"fn": read_picture, "inputs": [picture, network], "outputs": result, "api_visibility": "private"}
@@ -225,6 +236,14 @@ def build(networks: Networks) -> gr.Blocks:
         network.change(**upload, show_progress="hidden")
         network.change(networks.describe, network, about, api_visibility="private", show_progress="hidden")
         network.change(None, network, js=NETWORK_CHOSEN)
+
+        # what these tabs hold is made when they are first opened
+        private = {"api_visibility": "private", "show_progress": "hidden"}
+        training.select(lambda name: (show_training(name), True), network, [history, opened], **private)
+        depth.select(report.depth, None, experiment, **private)
+        network.change(
+            lambda name, opened: show_training(name) if opened else gr.skip(), [network, opened], history, **private
+        )
 
         gr.api(predict, api_name="predict")
         gr.api(inside, api_name="inside")

@@ -1,7 +1,7 @@
 """Why shortcuts: 20 and 56 layers, plain and residual, trained the same way (He et al. 2015, arXiv:1512.03385, 4.2).
 
 `python benchmarks/depth.py --data FOLDER` writes one JSON: training and held-out error after each epoch, and the
-gradient's norm in each layer of plain and residual networks. Stopped at any moment, it goes on where it was.
+gradient's norm in each layer of plain and residual networks; and draws them. Stopped at any moment, it goes on.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
+from report import figures
 from resnet import checkpoint, create, data
 from resnet.devices import choose_device
 from resnet.training import evaluate, train_one_epoch
@@ -145,7 +146,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit("\nstopped; the same command goes on")
     args.output.write_text(json.dumps(measured, indent=1))
-    print(f"written to {args.output}")
+    figures.save_png(figures.depth(measured), args.output.with_suffix(".png"))
+    print(f"written to {args.output}, and as a picture beside it")
 
 
 if __name__ == "__main__":

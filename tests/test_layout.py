@@ -24,9 +24,10 @@ def imports(path, top_level_only=False):
 MAY_IMPORT = {
     "resnet/*.py": {"resnet", "torch", "numpy", "scipy"},
     "sketchpad/*.py": {"sketchpad", "gradio"},
-    "benchmarks/*.py": {"benchmarks", "resnet", "torch", "numpy", "scipy", "PIL", "tqdm"},
+    "report/*.py": {"report", "jinja2", "matplotlib", "PIL"},
+    "benchmarks/*.py": {"benchmarks", "report", "resnet", "torch", "numpy", "scipy", "PIL", "tqdm"},
     "train.py": {"resnet", "torch", "tqdm"},
-    "demo.py": {"resnet", "sketchpad", "gradio", "torch", "numpy", "PIL"},
+    "demo.py": {"report", "resnet", "sketchpad", "gradio", "torch", "numpy", "PIL"},
 }
 
 

@@ -1,0 +1,113 @@
+"""What the Training and Depth tabs show, as HTML: a checkpoint's history, and the experiment on depth."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from report import figures
+
+HERE = Path(__file__).parent
+CSS = (HERE / "report.css").read_text("utf-8")
+DEPTH = HERE.parent / "benchmarks" / "depth.json"
+NAMES = {"arch": "network", "lr": "highest learning rate", "plain": "images as they are", "bf16": "bfloat16"}
+PAGES = Environment(
+    loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+def training(name: str, history: dict[str, Any]) -> str:
+    """How a network was trained, and what it gets wrong. A history that is not as train.py writes it is a sentence."""
+    try:
+        return PAGES.get_template("training.html").render(
+            name=name,
+            facts=_facts(history),
+            curves=[figures.svg(panel) for panel in figures.training(history["epochs"])] if history["epochs"] else [],
+            confusion=_confusion(history["test"]),
+            mistakes=_mistakes(history["test"]),
+        )
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
+        return PAGES.from_string("<p>The history in the file of {{ name }} cannot be shown.</p>").render(name=name)
+
+
+def depth(path: Path = DEPTH) -> str:
+    """What `benchmarks/depth.py` measured; a sentence where it has not been run."""
+    if not path.exists():
+        return "<p>It has not been measured here: python benchmarks/depth.py</p>"
+    measured = json.loads(path.read_text("utf-8"))
+    return PAGES.get_template("depth.html").render(
+        settings=measured["settings"],
+        curves=[figures.svg(panel) for panel in figures.depth(measured)],
+        **_ends(measured),
+    )
+
+
+def _facts(history: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Names and values, as a person reads them."""
+    images, test = history["images"], history["test"]
+    settings = {NAMES.get(name, name.replace("_", " ")): value for name, value in history["settings"].items()}
+    facts = {name: ("yes" if value else "no") if isinstance(value, bool) else value for name, value in settings.items()}
+    facts |= {
+        "parameters": f"{history['parameters']:,}",
+        "data": history["data"],
+        "learnt from": f"{images['train']:,} images",
+        "held out": f"{images['held_out']:,} images",
+        "temperature": f"{history['temperature']:.2f}",
+        **history["versions"],
+    }
+    if history["epochs"]:
+        facts["held-out accuracy"] = f"{100 * history['epochs'][-1]['held_out_accuracy']:.2f} %"
+    facts["test accuracy"] = f"{100 * test['accuracy']:.2f} %" if test else "training has not ended"
+    return list(facts.items())
+
+
+def _confusion(test: dict[str, Any] | None) -> list[list[dict[str, Any]]]:
+    """Ten rows of ten cells: how often, and how dark beside the largest of its kind (right or wrong)."""
+    if not test or "confusion" not in test:
+        return []
+    counts = [[int(count) for count in row] for row in test["confusion"]]
+    most = max(counts[a][b] for a in range(10) for b in range(10) if a != b)
+    return [
+        [{"count": counts[a][b], "share": min(1, counts[a][b] / max(1, most))} for b in range(10)] for a in range(10)
+    ]
+
+
+def _mistakes(test: dict[str, Any] | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": int(mistake["label"]),
+            "read": int(mistake["read"]),
+            "percent": f"{100 * mistake['probability']:.1f}",
+            "image": _data_url(mistake["image"]),
+        }
+        for mistake in (test or {}).get("mistakes", [])
+    ]
+
+
+def _data_url(pixels: list[int]) -> str:
+    """784 values, 0 = paper -> a PNG within its address."""
+    buffer = io.BytesIO()
+    Image.frombytes("L", (28, 28), bytes(pixels)).save(buffer, "png")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _ends(measured: dict[str, Any]) -> dict[str, Any]:
+    """Where the curves end: per cent, means over the seeds; and how much of the gradient reaches the first layer."""
+
+    def end(part: str) -> dict[str, float]:
+        networks = {run["network"] for run in measured["runs"]}
+        return {
+            name: 100 * mean(run[part][-1] for run in measured["runs"] if run["network"] == name) for name in networks
+        }
+
+    return {
+        "training": end("train_error"),
+        "held_out": end("held_out_error"),
+        "seeds": len({run["seed"] for run in measured["runs"]}),
+        "reaching": {g["network"]: g["at_first"][0] / max(g["at_first"][-1], 1e-30) for g in measured["gradients"]},
+    }

@@ -1,0 +1,117 @@
+"""The Training and Depth tabs: what they say is what the files hold, and what cannot be shown is a sentence."""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+import report
+from report import figures
+from resnet import checkpoint
+
+
+@pytest.fixture
+def history():
+    return checkpoint.load(ROOT / "checkpoints/small.pt").history
+
+
+@pytest.fixture
+def measured():
+    def run(network, seed, end):
+        return {"network": network, "seed": seed, "train_error": [0.5, end], "held_out_error": [0.6, end]}
+
+    ends = {"plain20": 0.01, "plain56": 0.03, "resnet20": 0.01, "resnet56": 0.01}
+    return {
+        "settings": {"epochs": 2, "gradient_steps": 100},
+        "runs": [run(network, seed, end * (seed + 1)) for network, end in ends.items() for seed in (0, 1)],
+        "gradients": [
+            {"network": name, "at_first": [4.0, 2.0], "afterwards": [1.0, 1.0]}
+            for name in ("plain56-nobn", "plain56", "resnet56")
+        ],
+    }
+
+
+def test_training_shows_the_settings_the_curves_the_confusions_and_the_mistakes(history):
+    html = report.training("small", history)
+    test = history["test"]
+    assert f"{100 * test['accuracy']:.2f} %" in html and ">0.003<" in html
+    assert html.count("<svg") == 2
+    cells = re.findall(r'<td class="(?:right|wrong)" style="--share: [\d.]+">(\d*)</td>', html)
+    assert [int(cell or 0) for cell in cells] == [count for row in test["confusion"] for count in row]
+    first = test["mistakes"][0]
+    assert f"{first['label']}, read as {first['read']}" in html
+    assert html.count("data:image/png;base64,") == len(test["mistakes"]) == 24
+
+
+def test_training_that_has_not_ended_is_shown_as_far_as_it_is(history):
+    begun = {**history, "test": None, "epochs": history["epochs"][:1]}
+    html = report.training("begun", begun)
+    assert html.count("<svg") == 2 and "training has not ended" in html and "confusion" not in html
+    assert "No epoch" in report.training("none", {**begun, "epochs": []})
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (("epochs",), [{"train_loss": "much"}]),
+        (("epochs",), 7),
+        (("test", "confusion"), [[1]]),
+        (("test", "mistakes", 0, "image"), [300] * 784),
+        (("test", "mistakes", 0, "image"), [1]),
+        (("settings",), None),
+        (("temperature",), "warm"),
+    ],
+)
+def test_a_history_that_lies_is_one_sentence(history, at, value):
+    odd = copy.deepcopy(history)
+    inner = odd
+    for key in at[:-1]:
+        inner = inner[key]
+    inner[at[-1]] = value
+    assert report.training("odd", odd) == "<p>The history in the file of odd cannot be shown.</p>"
+
+
+def test_nothing_in_a_history_is_taken_for_html(history):
+    html = report.training("<b>", {**history, "data": "<script>alert(1)</script>"})
+    assert "<script" not in html and "<b>" not in html and "&lt;script&gt;" in html
+
+
+def test_depth_says_where_the_curves_end_and_draws_whether_it_degrades(measured, tmp_path):
+    path = tmp_path / "depth.json"
+    path.write_text(json.dumps(measured))
+    html = report.depth(path)
+    assert html.count("<svg") == 3
+    assert "4.50&nbsp;%" in html and "not overfitting" in html  # the mean of 3 % and 6 %
+    for run in measured["runs"]:
+        run["train_error"][-1] = 0.01
+    path.write_text(json.dumps(measured))
+    assert "not overfitting" not in report.depth(path)
+
+
+def test_depth_that_was_not_measured_names_the_command(tmp_path):
+    assert "benchmarks/depth.py" in report.depth(tmp_path / "none.json")
+
+
+def test_a_curve_on_a_page_has_the_pages_colour_and_no_style_for_other_things(history):
+    panel = figures.training(history["epochs"])[0]
+    first, second = figures.svg(panel), figures.svg(panel)
+    assert first.startswith("<svg") and "currentColor" in first and figures.TEXT not in first
+    assert "<style" not in first and "<metadata" not in first
+    ids = [set(re.findall(r'<clipPath id="(\w+)"', drawn)) for drawn in (first, second)]
+    assert ids[0] and not ids[0] & ids[1], "two on one page would share them"
+
+
+def test_a_picture_of_curves_is_as_wide_as_its_panels(measured, tmp_path):
+    figures.save_png(figures.depth(measured), tmp_path / "depth.png")
+    with Image.open(tmp_path / "depth.png") as picture:
+        assert picture.size == (1800, 450) and picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_matplotlib_is_not_imported_before_a_curve_is_drawn():
+    code = "import sys, demo; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
