@@ -1,0 +1,129 @@
+"""The family of He et al. 2015 (arXiv:1512.03385, Table 1), run: how large, how fast, and what an epoch makes of it.
+
+`python benchmarks/family.py --data FOLDER` trains each network for an epoch by `train.py`, into `checkpoints/`, where
+the demo's menu finds it, and writes its figures to one JSON; stopped at any moment, it goes on with the next one.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
+
+from resnet import Recognizer, create, ink
+from resnet.checkpoint import SHIPPED
+from resnet.drawings import DRAWINGS
+
+ROOT = SHIPPED.parent
+FAMILY = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+DRAWN = 50  # times, to take the median of
+
+
+def train(network: str, flags: list[str], output: Path) -> float:
+    """Trains for one epoch, showing what train.py prints. Returns the seconds that the epoch took, by its own clock."""
+    command = [sys.executable, str(ROOT / "train.py"), "--arch", network, "--epochs", "1", *flags]
+    command += ["--overwrite", "--output", str(output)]
+    seconds = None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            found = re.match(r"epoch .* (\d+) s$", line)
+            seconds = float(found[1]) if found else seconds
+    if process.returncode or seconds is None:
+        raise ValueError(f"training {network} ended with {process.returncode}; what it said is above")
+    return seconds
+
+
+def multiply_adds(network: str) -> int:
+    """Of one image of 28 x 28, by torch's own count, which counts each as two operations."""
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        create(network).eval()(torch.zeros(1, 1, 28, 28))
+    return counted.get_total_flops() // 2
+
+
+def seconds_a_drawing(recognizer: Recognizer) -> float:
+    """Median time from an image to ten probabilities, on one core, as the demo computes them."""
+    torch.set_num_threads(1)
+    image, times = ink.from_strokes(DRAWINGS[3])[None], []
+    for _ in range(DRAWN + 5):
+        start = time.perf_counter()
+        recognizer.probabilities(image)
+        times.append(time.perf_counter() - start)
+    return median(times[5:])  # the first ones find out how to compute
+
+
+def examples_read(recognizer: Recognizer) -> int:
+    """How many of the pad's ten examples it reads."""
+    images = np.stack([ink.from_strokes(DRAWINGS[digit]) for digit in range(10)])
+    return int((recognizer.probabilities(images).argmax(axis=1) == np.arange(10)).sum())
+
+
+def measure(network: str, flags: list[str], output: Path) -> dict[str, Any]:
+    seconds = train(network, flags, output)
+    recognizer = Recognizer.load(output, "cpu")
+    return {
+        "network": network,
+        "parameters": recognizer.history["parameters"],
+        "multiply_adds": multiply_adds(network),
+        "seconds_an_epoch": seconds,
+        "seconds_a_drawing": seconds_a_drawing(recognizer),
+        "held_out_accuracy": recognizer.history["epochs"][-1]["held_out_accuracy"],
+        "test_accuracy": recognizer.history["test"]["accuracy"],
+        "examples_read": examples_read(recognizer),
+    }
+
+
+def row(measured: dict[str, Any]) -> str:
+    """Of the README's table."""
+    return (
+        f"| `{measured['network']}` | {measured['parameters'] / 1e6:.1f} M | {measured['multiply_adds'] / 1e6:.0f} M "
+        f"| {measured['seconds_an_epoch']:.0f} s | {1000 * measured['seconds_a_drawing']:.0f} ms "
+        f"| {100 * measured['test_accuracy']:.2f} % |"
+    )
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="data", help="where MNIST is, or is downloaded to (default: %(default)s)")
+    parser.add_argument("--networks", type=lambda text: text.split(","), default=FAMILY, help="a,b,... (default: all)")
+    parser.add_argument("--bf16", action="store_true", help="train in bfloat16 (train.py --bf16)")
+    parser.add_argument("--smoke", action="store_true", help="walk the whole way in seconds, on drawn digits")
+    parser.add_argument(
+        "--checkpoints", type=Path, default=SHIPPED, help="where the networks go (default: checkpoints)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "benchmarks/family.json",
+        help="the JSON (default: benchmarks/family.json)",
+    )
+    args = parser.parse_args()
+    flags = ["--data", args.data, *(f"--{flag}" for flag in ("bf16", "smoke") if getattr(args, flag))]
+    try:
+        done = json.loads(args.output.read_text()) if args.output.exists() else []
+        for network in args.networks:
+            output = args.checkpoints / f"{network}-seed0.pt"
+            if not output.exists() or network not in [measured["network"] for measured in done]:
+                done = [measured for measured in done if measured["network"] != network]
+                done.append(measure(network, flags, output))
+                args.output.write_text(json.dumps(done, indent=1))
+    except (ValueError, OSError) as error:
+        sys.exit(f"family.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command goes on with the next network")
+    print("\n".join(row(measured) for measured in done))
+
+
+if __name__ == "__main__":
+    main()
