@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from resnet import ARCHITECTURES, checkpoint, create, data
+from resnet import ARCHITECTURES, checkpoint, create, data, parallel
 from resnet.augment import SCRAWLS, Augmentation
 from resnet.devices import choose_device
 from resnet.recognizer import DEFAULT
@@ -40,12 +40,10 @@ class Settings:
 
 
 def main() -> None:
-    args = parse_args()
     try:
-        settings, started, output = prepare(args)
-        device = choose_device(args.device)
-        splits = data.drawn(settings.seed) if settings.smoke else data.mnist(args.data)
-        train(settings, started, splits, device, output)
+        parallel.join()
+        train(*parallel.by_first(prepare))
+        parallel.leave()
     except (ValueError, OSError) as error:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
@@ -62,6 +60,7 @@ def train(
     """Each epoch's end is on disk before the next begins; `started` is such a file's content, to go on from."""
     torch.set_flush_denormal(True)  # a CPU is slow on the almost-zeros that weight decay leaves
     torch.manual_seed(settings.seed)
+    device = parallel.own(device)
     train_set, held_out, test_set = (digits.to(device) for digits in splits)
     augment = None if settings.plain else Augmentation(settings.seed, 200 if settings.smoke else SCRAWLS)
     model = create(settings.arch).to(device, memory_format=torch.channels_last)
@@ -70,6 +69,7 @@ def train(
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps)
     precision = partial(torch.autocast, device.type, torch.bfloat16, enabled=settings.bf16)
     history = new_history(settings, splits, model)
+    team = parallel.Team(model, device)
     if started:
         model.load_state_dict(started.weights)
         optimizer.load_state_dict(started.unfinished["optimizer"])
@@ -79,7 +79,8 @@ def train(
     def save() -> None:
         states = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
         unfinished = None if history["test"] else states
-        checkpoint.save(checkpoint.Checkpoint(settings.arch, model.state_dict(), history, unfinished), output)
+        saved = checkpoint.Checkpoint(settings.arch, model.state_dict(), history, unfinished)
+        parallel.by_first(lambda: checkpoint.save(saved, output))
 
     done = len(history["epochs"])  # epochs on disk
     print(f"{settings.arch}: {history['parameters']:,} parameters, on {device}, written to {output}")
@@ -88,8 +89,11 @@ def train(
             start = time.perf_counter()
             shuffle = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
             batches = data.Batches(train_set, settings.batch_size, shuffle, augment)
-            progress = tqdm(batches, f"epoch {epoch + 1}/{settings.epochs}", leave=False, disable=None)
-            train_loss = train_one_epoch(model, progress, optimizer, scheduler, precision)
+            hidden = parallel.rank() > 0 or None  # None: hidden where there is no terminal
+            # `with` also lets Ctrl-C through before the error of a process whose others it has ended already
+            with tqdm(batches, f"epoch {epoch + 1}/{settings.epochs}", leave=False, disable=hidden) as progress:
+                shares = team.shares(progress)
+                train_loss = team.mean(train_one_epoch(team.model, shares, optimizer, scheduler, precision))
             loss, accuracy = evaluate(model, data.Batches(held_out, 1000))
             history["epochs"].append({"train_loss": train_loss, "held_out_loss": loss, "held_out_accuracy": accuracy})
             save()
@@ -149,7 +153,19 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def prepare(args: argparse.Namespace) -> tuple[Settings, checkpoint.Checkpoint | None, Path]:
+def prepare() -> tuple[Settings, checkpoint.Checkpoint | None, data.Splits, torch.device, Path]:
+    """What `train` takes, by the command line."""
+    args = parse_args()
+    settings, started, output = choose(args)
+    device = choose_device(args.device)
+    splits = data.drawn(settings.seed) if settings.smoke else data.mnist(args.data)
+    last = len(splits.train.labels) % settings.batch_size or settings.batch_size
+    if last < parallel.size():
+        raise ValueError(f"{parallel.size()} processes cannot share the last batch of {last}; change --batch-size")
+    return settings, started, splits, device, output
+
+
+def choose(args: argparse.Namespace) -> tuple[Settings, checkpoint.Checkpoint | None, Path]:
     """The settings, what to go on from (if anything), and where to write. Refuses what would lose work."""
     asked = Settings(**{f.name: getattr(args, f.name) for f in fields(Settings)})
     output = args.output or Path("checkpoints") / f"{asked.arch}-seed{asked.seed}.pt"
