@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from resnet import ARCHITECTURES, checkpoint, create, data, parallel
 from resnet.augment import SCRAWLS, Augmentation
-from resnet.devices import choose_device
+from resnet.devices import check_compiler, choose_device
 from resnet.recognizer import DEFAULT
 from resnet.training import calibrate, evaluate, examine, train_one_epoch
 
@@ -36,6 +36,7 @@ class Settings:
     seed: int = setting(0, "of the first weights, and of the order and the augmentation of the images")
     plain: bool = setting(False, "learn the images as they are, as tutorials do: nothing augmented or calibrated")
     bf16: bool = setting(False, "multiply in bfloat16, where the processor can; weights and evaluation stay float32")
+    compile: bool = setting(False, "let torch.compile make code for this processor first, which takes a minute")
     smoke: bool = setting(False, "walk the whole way in seconds: a few small epochs on drawn digits instead of MNIST")
 
 
@@ -64,6 +65,8 @@ def train(
     train_set, held_out, test_set = (digits.to(device) for digits in splits)
     augment = None if settings.plain else Augmentation(settings.seed, 200 if settings.smoke else SCRAWLS)
     model = create(settings.arch).to(device, memory_format=torch.channels_last)
+    if settings.compile:
+        model.compile(dynamic=False)  # in place: weights keep their names; by shape: --resume runs the same code
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     steps = settings.epochs * len(data.Batches(train_set, settings.batch_size))
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps)
@@ -158,6 +161,8 @@ def prepare() -> tuple[Settings, checkpoint.Checkpoint | None, data.Splits, torc
     args = parse_args()
     settings, started, output = choose(args)
     device = choose_device(args.device)
+    if settings.compile:
+        check_compiler(device)
     splits = data.drawn(settings.seed) if settings.smoke else data.mnist(args.data)
     last = len(splits.train.labels) % settings.batch_size or settings.batch_size
     if last < parallel.size():

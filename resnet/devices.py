@@ -1,4 +1,4 @@
-"""Which device computes: the one named, else CUDA, then MPS, then the CPU."""
+"""Which device computes: the one named, else CUDA, then MPS, then the CPU; and whether code can be made for it."""
 
 import torch
 
@@ -13,3 +13,11 @@ def choose_device(name: str | None = None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):  # torch raises each of them for one missing device
         raise ValueError(f"no device {name!r} here; leave it out, or say cpu, cuda or mps") from None
     return device
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raises `ValueError` where torch.compile cannot make code for `device`, as without a C++ compiler."""
+    try:
+        torch.compile(torch.neg)(torch.zeros(1, device=device))
+    except RuntimeError as error:
+        raise ValueError(f"torch.compile fails here; leave --compile out ({str(error).splitlines()[0]})") from None

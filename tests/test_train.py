@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def start(*arguments, env=None):
 
 def run(*arguments, env=None):
     process = start(*arguments, env=env)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert "Traceback" not in err, err
     return process.returncode, out, err
 
@@ -85,6 +86,20 @@ def test_a_file_from_before_there_was_bfloat16_goes_on_without_it(trained_half):
     checkpoint.save(half, trained_half)
     settings, _, _ = train.resume(train.Settings(), trained_half)
     assert settings.arch == "tutorial" and not settings.bf16
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile wants a C++ compiler")
+def test_a_compiled_network_learns_and_its_weights_keep_their_names(smoke, tmp_path):
+    code, _, err = run("--arch", "tutorial", "--smoke", "--compile", "--output", tmp_path / "compiled.pt")
+    assert code == 0, err
+    compiled, usual = checkpoint.load(tmp_path / "compiled.pt"), checkpoint.load(smoke[1])
+    assert compiled.weights.keys() == usual.weights.keys() and not equal(compiled.weights, usual.weights)
+    assert compiled.history["test"]["accuracy"] > 0.9
+
+
+def test_without_a_compiler_nothing_is_compiled_and_one_sentence_says_so(tmp_path):
+    code, _, err = run("--smoke", "--compile", env={"CXX": "nowhere", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)})
+    assert code == 1 and "leave --compile out" in err.splitlines()[-1]
 
 
 def test_same_seed_same_weights_and_another_seed_others(smoke, tmp_path):
@@ -164,7 +179,7 @@ def test_flags_that_make_no_sense_are_refused(arguments, said, tmp_path):
 def test_help_explains_every_flag_with_its_default():
     code, out, _ = run("--help")
     assert code == 0
-    for name in ("arch", "epochs", "batch-size", "lr", "seed", "plain", "bf16", "smoke"):
+    for name in ("arch", "epochs", "batch-size", "lr", "seed", "plain", "bf16", "compile", "smoke"):
         assert f"--{name} " in out
     for name in ("device", "data", "output", "overwrite", "resume"):
         assert f"--{name} " in out
