@@ -93,7 +93,7 @@ def train(
             shuffle = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
             batches = data.Batches(train_set, settings.batch_size, shuffle, augment)
             hidden = parallel.rank() > 0 or None  # None: hidden where there is no terminal
-            # `with` also lets Ctrl-C through before the error of a process whose others it has ended already
+            # On leaving `with`, a Ctrl-C that waits comes before the error of losing those whom it has ended already.
             with tqdm(batches, f"epoch {epoch + 1}/{settings.epochs}", leave=False, disable=hidden) as progress:
                 shares = team.shares(progress)
                 train_loss = team.mean(train_one_epoch(team.model, shares, optimizer, scheduler, precision))

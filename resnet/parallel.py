@@ -45,7 +45,7 @@ def by_first(make: Callable[[], T]) -> T:
     """What `make` gives in the first process, to all. Where it fails there, all end, and the first says why."""
     if size() == 1:
         return make()
-    made = [None]
+    made = [None]  # or a tuple of what was made, for that may be None, too
     if rank() == 0:
         try:
             made = [(make(),)]
@@ -81,9 +81,9 @@ class Team:
             self.model.register_forward_hook(self._weigh)
 
     def shares(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every process makes the same whole batches and takes every so many-th image, so all draws are those of one.
+        """Of each whole batch, which every process makes by the same draws as one alone would, every `size()`-th image.
 
-        Shares differ by one image where their number does not divide the batch's.
+        Shares differ by one image where `size()` does not divide the batch; each has its part of what is no digit.
         """
         self.count = 0
         for images, labels in batches:
