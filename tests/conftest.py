@@ -30,6 +30,12 @@ STRANGE = {  # drawings of no digit, strokes in a frame of 100 by 100
     "cross": [[(10, 10), (90, 90)], [(90, 10), (10, 90)]],
     "W": [[(5, 10), (28, 90), (50, 30), (72, 90), (95, 10)]],
     "line": [[(5, 50), (95, 50)]],
+    "scribble": [[(10 + 80 * (i % 2), 10 + 80 * i / 7) for i in range(8)]],
+    "two digits": [  # 4 2
+        [(28, 20), (8, 60), (42, 60)],
+        [(32, 40), (32, 85)],
+        [(60, 35), (65, 22), (78, 18), (90, 25), (90, 40), (75, 60), (58, 82), (94, 82)],
+    ],
 }
 STRANGE = {name: [np.asarray(stroke, float).tolist() for stroke in strokes] for name, strokes in STRANGE.items()}
 

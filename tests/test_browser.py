@@ -182,7 +182,7 @@ def test_an_empty_pad_claims_nothing(page):
     empty()
 
 
-@pytest.mark.parametrize("name", ["heart", "cross", "W"])
+@pytest.mark.parametrize("name", ["heart", "cross", "W", "scribble", "two digits"])
 def test_what_is_no_digit_is_said_to_be_unsure_and_is_given_no_name(page, name):
     page.draw(name)
     page.wait_for(page.sentence, lambda said: said.startswith("Not sure. The nearest is "))
@@ -257,6 +257,44 @@ def test_inside_follows_the_network_chosen(page):
     page.wait_for(names, ["resblock1", "resblock2"])
     assert page.page.locator("[aria-pressed=true]").count() == 0
     page.reads(4)
+
+
+def choose_network(page, name):
+    page.page.get_by_role("combobox", name="Network").click()
+    page.page.get_by_role("option", name=name).click()
+
+
+def test_training_is_asked_for_once_its_tab_is_opened_and_follows_the_network_chosen(page):
+    asked = []
+    page.page.on("request", lambda request: asked.append(request.url) if "/queue/" in request.url else None)
+    page.draw(5)
+    page.reads(5)
+    assert asked == [] and page.page.locator("svg text").count() == 0
+    page.page.get_by_role("tab", name="Training").click()
+    page.page.get_by_role("heading", name="How small was made").wait_for()
+    assert page.page.locator(".curves svg:visible").count() == 2
+    assert page.page.locator(".confusion td.right").count() == 10
+    assert page.page.locator(".mistakes img").evaluate_all("all => all.every((image) => image.naturalWidth === 28)")
+    choose_network(page, "tutorial")
+    page.page.get_by_role("heading", name="How tutorial was made").wait_for()
+
+
+def test_the_network_may_change_without_training_being_asked_for(page):
+    choose_network(page, "tutorial")
+    page.wait_for(page.page.locator("#about").inner_text, lambda text: "42,790 parameters" in text)
+    assert page.page.locator("h3").count() == 0
+
+
+@pytest.mark.parametrize("screen", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_depth_shows_three_panels_of_curves_and_nothing_is_wider_than_the_screen(open_page, screen):
+    page = open_page(**screen)
+    page.page.get_by_role("tab", name="Depth").click()
+    page.page.locator(".curves.three svg").nth(2).wait_for()
+    texts = page.page.locator(".curves.three text").all_text_contents()
+    assert {"plain", "residual", "56 layers, gradients", "56 layers, held out"} <= set(texts)
+    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    size = page.page.locator(".curves.three text").first.evaluate("text => text.getBoundingClientRect().height")
+    assert size > 9, "too small to read"
 
 
 def test_undo_redo_and_clear_by_button(page):
