@@ -1,11 +1,13 @@
 """Draw a digit and watch a residual network's ten probabilities move with the pen. `python demo.py --help`"""
 
 import argparse
+import html
 import math
 import os
 import sys
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +91,11 @@ class Networks:
         ]
 
     def describe(self, name: str) -> str:
-        """One line of Markdown: what the network is, how it was made, how well it reads."""
+        """One line of HTML: what the network is, how it was made, how well it reads."""
         try:
-            history = self.load(name).history
+            return report.summary(name, self.load(name).history)
         except ValueError as error:
-            return str(error)
-        test = history["test"]
-        score = f"it reads {100 * test['accuracy']:.2f} % of the test set" if test else "not finished"
-        return (
-            f"**{name}**: a residual network of {history['parameters']:,} parameters, "
-            f"trained for {len(history['epochs'])} epochs on {history['data']}; {score}."
-        )
+            return html.escape(str(error))
 
 
 def open_picture(path: str) -> Image.Image:
@@ -195,11 +191,15 @@ def build(networks: Networks) -> gr.Blocks:
         """A picture of one digit, dark on light or light on dark."""
         return answer(read_picture(image, first))
 
+    @lru_cache(maxsize=16)
+    def training_of(name: str) -> str:
+        return report.training(name, networks.load(name).history)
+
     def show_training(name: str) -> str:
         try:
-            return report.training(name, networks.load(name).history)
+            return training_of(name)
         except ValueError as error:
-            return str(error)
+            return html.escape(str(error))
 
     with gr.Blocks(title="Draw a digit", delete_cache=(600, 600)) as page:
         with gr.Row(elem_id="header"):
@@ -229,7 +229,7 @@ def build(networks: Networks) -> gr.Blocks:
             history, opened = gr.HTML(css_template=report.CSS, apply_default_css=False), gr.State(False)
         with gr.Tab("Depth") as depth:
             experiment = gr.HTML(css_template=report.CSS, apply_default_css=False)
-        about = gr.Markdown(networks.describe(first), elem_id="about")
+        about = gr.HTML(networks.describe(first), elem_id="about")
 
         upload = {"fn": read_picture, "inputs": [picture, network], "outputs": result, "api_visibility": "private"}
         picture.change(**upload, show_progress="hidden")

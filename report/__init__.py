@@ -3,6 +3,9 @@
 import base64
 import io
 import json
+from decimal import Decimal
+from functools import lru_cache
+from html import escape
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -19,6 +22,23 @@ NAMES = {"arch": "network", "lr": "highest learning rate", "plain": "images as t
 PAGES = Environment(
     loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
+PAGES.filters["short"] = lambda value: f"{Decimal(f'{value:.2g}'):,f}"  # 1,800 and 0.00018, for people
+# what a file that neither train.py nor benchmarks/depth.py wrote may raise; of several values of a tensor, RuntimeError
+ODD = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError)
+
+
+def summary(name: str, history: dict[str, Any]) -> str:
+    """One line: what a network is, how it was made, how well it reads."""
+    try:
+        test = history["test"]
+        score = f"it reads {100 * test['accuracy']:.2f} % of the test set" if test else "not finished"
+        said = (
+            f"of {history['parameters']:,} parameters, "
+            f"trained for {len(history['epochs'])} epochs on {history['data']}; {score}."
+        )
+    except ODD:
+        said = "whose file has a history that cannot be shown."
+    return f"<b>{escape(name)}</b>: a residual network {escape(said)}"
 
 
 def training(name: str, history: dict[str, Any]) -> str:
@@ -28,10 +48,11 @@ def training(name: str, history: dict[str, Any]) -> str:
             name=name,
             facts=_facts(history),
             curves=[figures.svg(panel) for panel in figures.training(history["epochs"])] if history["epochs"] else [],
+            augmented=bool(history["epochs"]) and not history["settings"].get("plain"),
             confusion=_confusion(history["test"]),
             mistakes=_mistakes(history["test"]),
         )
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
+    except ODD:
         return PAGES.from_string("<p>The history in the file of {{ name }} cannot be shown.</p>").render(name=name)
 
 
@@ -39,9 +60,18 @@ def depth(path: Path = DEPTH) -> str:
     """What `benchmarks/depth.py` measured; a sentence where it has not been run."""
     if not path.exists():
         return "<p>It has not been measured here: python benchmarks/depth.py</p>"
-    measured = json.loads(path.read_text("utf-8"))
+    try:
+        return _depth(path.read_text("utf-8"))
+    except ODD:
+        return "<p>Its file is damaged. To measure it again, remove that: benchmarks/depth.json</p>"
+
+
+@lru_cache(maxsize=1)
+def _depth(measured: str) -> str:
+    measured = json.loads(measured)
     return PAGES.get_template("depth.html").render(
         settings=measured["settings"],
+        data=measured["data"],
         curves=[figures.svg(panel) for panel in figures.depth(measured)],
         **_ends(measured),
     )
@@ -97,17 +127,17 @@ def _data_url(pixels: list[int]) -> str:
 
 
 def _ends(measured: dict[str, Any]) -> dict[str, Any]:
-    """Where the curves end: per cent, means over the seeds; and how much of the gradient reaches the first layer."""
+    """Where the curves end: per cent, means over the seeds; where depth costs more than the seeds do; gradients."""
 
-    def end(part: str) -> dict[str, float]:
+    def ends(part: str) -> dict[str, list[float]]:
         networks = {run["network"] for run in measured["runs"]}
-        return {
-            name: 100 * mean(run[part][-1] for run in measured["runs"] if run["network"] == name) for name in networks
-        }
+        return {name: [100 * run[part][-1] for run in measured["runs"] if run["network"] == name] for name in networks}
 
+    training = ends("train_error")
     return {
-        "training": end("train_error"),
-        "held_out": end("held_out_error"),
+        "training": {name: mean(errors) for name, errors in training.items()},
+        "held_out": {name: mean(errors) for name, errors in ends("held_out_error").items()},
+        "worse": {kind: min(training[f"{kind}56"]) > max(training[f"{kind}20"]) for kind in ("plain", "resnet")},
         "seeds": len({run["seed"] for run in measured["runs"]}),
-        "reaching": {g["network"]: g["at_first"][0] / max(g["at_first"][-1], 1e-30) for g in measured["gradients"]},
+        "gradient": {g["network"]: g["at_first"] for g in measured["gradients"]},
     }

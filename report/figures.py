@@ -20,12 +20,10 @@ def training(epochs: Sequence[dict[str, float]]) -> list[Panel]:
         _curve(axes, [epoch["train_loss"] for epoch in epochs], GREY, THIN, "training")
         _curve(axes, [epoch["held_out_loss"] for epoch in epochs], BLUE, BOLD, "held out")
         axes.set(yscale="log", ylabel="loss, nats", xlabel="epoch")
-        axes.legend()
 
     def draw_accuracy(axes: Any) -> None:
         _curve(axes, [100 * epoch["held_out_accuracy"] for epoch in epochs], BLUE, BOLD, "held out")
         axes.set(ylabel="accuracy, %", xlabel="epoch")
-        axes.legend()
 
     return [draw_loss, draw_accuracy]
 
@@ -45,7 +43,6 @@ def depth(measured: dict[str, Any]) -> list[Panel]:
                     _curve(axes, values, colour, width, f"{layers} layers, {label}")
             axes.set(yscale="log", ylim=limits, ylabel="error, %", xlabel="epoch", title=title)
             axes.yaxis.set_major_formatter("{x:g}")
-            axes.legend()
 
         return draw
 
@@ -60,7 +57,6 @@ def depth(measured: dict[str, Any]) -> list[Panel]:
             _curve(axes, network["at_first"], colour, THIN, None)
             _curve(axes, network["afterwards"], colour, BOLD, label)
         axes.set(yscale="log", ylabel="norm of the gradient", xlabel="layer", title="56 layers, gradients")
-        axes.legend()
 
     return [errors("plain", "plain"), errors("resnet", "residual"), gradients]
 
@@ -70,8 +66,8 @@ def svg(panel: Panel) -> str:
     buffer = io.StringIO()
     _figure([panel]).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     drawn = buffer.getvalue()
-    drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", drawn[drawn.index("<svg") :], flags=re.DOTALL)
-    return drawn.replace(TEXT, "currentColor")
+    surplus = r'<metadata>.*?</metadata>|<style.*?</style>|(?<=<g) id="[^"]*"'  # groups' ids are alike in all drawings
+    return re.sub(surplus, "", drawn[drawn.index("<svg") :], flags=re.DOTALL).replace(TEXT, "currentColor")
 
 
 def save_png(panels: Sequence[Panel], path: Path) -> None:
@@ -84,7 +80,7 @@ def _figure(panels: Sequence[Panel]) -> Any:
     from matplotlib.figure import Figure
 
     matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
-    figure = Figure(figsize=(4.0 * len(panels), 3.0), layout="constrained")
+    figure = Figure(figsize=(4.0 * len(panels), 3.3), layout="constrained")
     for axes, draw in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         draw(axes)
         _plain(axes)
@@ -98,9 +94,10 @@ def _plain(axes: Any) -> None:
     axes.tick_params(colors=TEXT, which="both")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(color=GREY, alpha=0.25)
-    for text in (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.get_legend().get_texts()):
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
         text.set_color(TEXT)
-    axes.get_legend().set_frame_on(False)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.45, -0.18), "ncols": 2}  # below, where it hides no curve
+    axes.legend(**place, frameon=False, labelcolor=TEXT, fontsize=9, handlelength=1.4, columnspacing=1.2)
 
 
 def _curve(axes: Any, values: Sequence[float], colour: str, width: float, label: str | None) -> None:

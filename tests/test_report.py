@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conftest import ROOT
 from PIL import Image
 
@@ -28,6 +29,7 @@ def measured():
     ends = {"plain20": 0.01, "plain56": 0.03, "resnet20": 0.01, "resnet56": 0.01}
     return {
         "settings": {"epochs": 2, "gradient_steps": 100},
+        "data": "MNIST",
         "runs": [run(network, seed, end * (seed + 1)) for network, end in ends.items() for seed in (0, 1)],
         "gradients": [
             {"network": name, "at_first": [4.0, 2.0], "afterwards": [1.0, 1.0]}
@@ -65,6 +67,8 @@ def test_training_that_has_not_ended_is_shown_as_far_as_it_is(history):
         (("test", "mistakes", 0, "image"), [1]),
         (("settings",), None),
         (("temperature",), "warm"),
+        (("epochs",), torch.zeros(2)),
+        (("test",), torch.zeros(2)),
     ],
 )
 def test_a_history_that_lies_is_one_sentence(history, at, value):
@@ -74,11 +78,17 @@ def test_a_history_that_lies_is_one_sentence(history, at, value):
         inner = inner[key]
     inner[at[-1]] = value
     assert report.training("odd", odd) == "<p>The history in the file of odd cannot be shown.</p>"
+    assert report.summary("odd", odd).startswith("<b>odd</b>: a residual network ")
+
+
+def test_a_history_of_nothings_has_a_summary_too():
+    assert "cannot be shown" in report.summary("odd", dict.fromkeys(checkpoint.HISTORY))
 
 
 def test_nothing_in_a_history_is_taken_for_html(history):
     html = report.training("<b>", {**history, "data": "<script>alert(1)</script>"})
     assert "<script" not in html and "<b>" not in html and "&lt;script&gt;" in html
+    assert "<img" not in report.summary("<img>", {**history, "data": "<img src=x>"})
 
 
 def test_depth_says_where_the_curves_end_and_draws_whether_it_degrades(measured, tmp_path):
@@ -87,14 +97,26 @@ def test_depth_says_where_the_curves_end_and_draws_whether_it_degrades(measured,
     html = report.depth(path)
     assert html.count("<svg") == 3
     assert "4.50&nbsp;%" in html and "not overfitting" in html  # the mean of 3 % and 6 %
+    assert "costs nothing that can be told from the seeds" in html
     for run in measured["runs"]:
         run["train_error"][-1] = 0.01
     path.write_text(json.dumps(measured))
-    assert "not overfitting" not in report.depth(path)
+    assert "no worse here" in report.depth(path)
 
 
-def test_depth_that_was_not_measured_names_the_command(tmp_path):
+def test_a_difference_no_larger_than_between_seeds_is_not_called_one(measured, tmp_path):
+    for run in measured["runs"]:
+        run["train_error"][-1] = (0.01 if run["network"] == "plain20" else 0.02) + 0.02 * run["seed"]
+    (tmp_path / "depth.json").write_text(json.dumps(measured))
+    html = report.depth(tmp_path / "depth.json")
+    assert "does not tell the two apart" in html and "not overfitting" not in html
+
+
+def test_depth_that_was_not_measured_or_is_damaged_is_a_sentence(tmp_path):
     assert "benchmarks/depth.py" in report.depth(tmp_path / "none.json")
+    for content in ('{"runs": [', "{}", "[]"):
+        (tmp_path / "depth.json").write_text(content)
+        assert "damaged" in report.depth(tmp_path / "depth.json")
 
 
 def test_a_curve_on_a_page_has_the_pages_colour_and_no_style_for_other_things(history):
@@ -102,16 +124,17 @@ def test_a_curve_on_a_page_has_the_pages_colour_and_no_style_for_other_things(hi
     first, second = figures.svg(panel), figures.svg(panel)
     assert first.startswith("<svg") and "currentColor" in first and figures.TEXT not in first
     assert "<style" not in first and "<metadata" not in first
-    ids = [set(re.findall(r'<clipPath id="(\w+)"', drawn)) for drawn in (first, second)]
+    ids = [set(re.findall(r' id="([^"]+)"', drawn)) for drawn in (first, second)]
     assert ids[0] and not ids[0] & ids[1], "two on one page would share them"
 
 
 def test_a_picture_of_curves_is_as_wide_as_its_panels(measured, tmp_path):
     figures.save_png(figures.depth(measured), tmp_path / "depth.png")
     with Image.open(tmp_path / "depth.png") as picture:
-        assert picture.size == (1800, 450) and picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+        assert picture.size == (1800, 495) and picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_matplotlib_is_not_imported_before_a_curve_is_drawn():
-    code = "import sys, demo; sys.exit('matplotlib' in sys.modules)"
+    build = "demo.build(demo.Networks(demo.SHIPPED / 'small.pt', 'cpu'))"
+    code = f"import sys, demo; {build}; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
