@@ -279,6 +279,13 @@ def test_training_is_asked_for_once_its_tab_is_opened_and_follows_the_network_ch
     page.page.get_by_role("heading", name="How tutorial was made").wait_for()
 
 
+def test_training_is_no_wider_than_a_phone(open_page):
+    page = open_page(**PHONE).page
+    page.get_by_role("tab", name="Training").click()
+    page.locator(".mistakes img").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_the_network_may_change_without_training_being_asked_for(page):
     choose_network(page, "tutorial")
     page.wait_for(page.page.locator("#about").inner_text, lambda text: "42,790 parameters" in text)

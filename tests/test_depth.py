@@ -22,6 +22,7 @@ def test_killed_and_started_again_it_gives_the_same_curves(tmp_path):
     assert "plain20" not in again.stdout and "plain56 seed 0 epoch 1/2" not in again.stdout
     first, second = (json.loads(path.read_text()) for path in (whole, broken))
     assert first == second
+    assert whole.with_suffix(".png").exists()
     assert [run["network"] for run in first["runs"]] == ["plain20", "plain56", "resnet20", "resnet56"]
     for run in first["runs"]:
         assert len(run["train_error"]) == len(run["held_out_error"]) == 2
