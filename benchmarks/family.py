@@ -88,7 +88,7 @@ def row(measured: dict[str, Any]) -> str:
     return (
         f"| `{measured['network']}` | {measured['parameters'] / 1e6:.1f} M | {measured['multiply_adds'] / 1e6:.0f} M "
         f"| {measured['seconds_an_epoch']:.0f} s | {1000 * measured['seconds_a_drawing']:.0f} ms "
-        f"| {100 * measured['test_accuracy']:.2f} % |"
+        f"| {100 * measured['test_accuracy']:.2f} % | {measured['examples_read']} of 10 |"
     )
 
 

@@ -88,6 +88,16 @@ def test_a_slash_crosses_the_middle_of_a_zero_and_a_flag_is_left_of_a_ones_top(b
     assert flagged[:, 0, :14, :12].sum() > 10 * flagged[:, 0, :14, 17:].sum()
 
 
+def test_a_flag_is_never_as_level_as_a_sevens_bar_and_the_more_level_the_shorter():
+    stem = torch.zeros(2000, 28, 28)
+    stem[:, 4:24, 13:15] = 1
+    top, end = habits._flag(stem, generator())
+    left, down = (top - end)[:, 0], (end - top)[:, 1]
+    level, length = torch.atan2(left, down).rad2deg(), torch.hypot(left, down)  # 90 degrees is a seven's bar
+    assert 15 < level.min() < 25 and 60 < level.max() < 66
+    assert length[level > 64].max() < 6.5 < 13 < length[level < 45].max() < 14.1
+
+
 def test_outliers_are_of_three_kinds_and_none_is_a_digit_as_it_was(batch):
     images, labels = batch
     others = outliers.draw(images, labels, scrawls(30, seed=0), 12, generator())
