@@ -1,6 +1,7 @@
 """The documents are claims, and these check them."""
 
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -90,6 +91,15 @@ def test_the_figures_of_drawn_digits_are_measured(path, unipen_folder):
     accuracies = [measured["accuracy"], *(measured["by_writer"][name] for name in chosen)]
     claims = [*map(per_cent, accuracies), f"{measured['calibration_error']:.3f}"]
     assert f"| `{path.stem}` | {' | '.join(claims)} |" in README
+
+
+def test_the_errors_by_depth_are_those_of_the_json():
+    measured = json.loads((ROOT / "benchmarks/depth.json").read_text())
+    assert measured["data"] == "MNIST" and {run["seed"] for run in measured["runs"]} == {0, 1}
+    assert f"--epochs {measured['settings']['epochs']} --seeds {measured['settings']['seeds']}" in README
+    for network in ("plain56", "plain20", "resnet56", "resnet20"):
+        ends = [run["train_error"][-1] for run in measured["runs"] if run["network"] == network]
+        assert per_cent(sum(ends) / len(ends)) in README, network
 
 
 def test_the_front_matter_agrees_with_the_requirements():
