@@ -88,7 +88,7 @@ def test_the_loss_curve_is_that_of_one_process_with_augmented_batches(together, 
     _, alone = smoke(tmp_path / "a.pt", processes=1)
     ones, twos = ([epoch["train_loss"] for epoch in run.history["epochs"]] for run in (alone, together[1]))
     assert twos[0] == pytest.approx(ones[0], rel=1e-5)  # sums in another order,
-    assert twos == pytest.approx(ones, rel=0.05)  # which steps make larger
+    assert twos == pytest.approx(ones, rel=0.1)  # which steps make larger
 
 
 def test_all_is_printed_once(together):
