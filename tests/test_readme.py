@@ -11,7 +11,7 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from PIL import Image
 
-from benchmarks import handwriting
+from benchmarks import family, handwriting
 from resnet import ARCHITECTURES, Recognizer, checkpoint
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -100,6 +100,11 @@ def test_the_errors_by_depth_are_those_of_the_json():
     for network in ("plain56", "plain20", "resnet56", "resnet20"):
         ends = [run["train_error"][-1] for run in measured["runs"] if run["network"] == network]
         assert per_cent(sum(ends) / len(ends)) in README, network
+
+
+def test_the_familys_rows_are_those_of_the_json():
+    for measured in json.loads((ROOT / "benchmarks/family.json").read_text()):
+        assert family.row(measured) in README.splitlines()
 
 
 def test_the_front_matter_agrees_with_the_requirements():
