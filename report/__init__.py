@@ -32,10 +32,8 @@ def summary(name: str, history: dict[str, Any]) -> str:
     try:
         test = history["test"]
         score = f"it reads {100 * test['accuracy']:.2f} % of the test set" if test else "not finished"
-        said = (
-            f"of {history['parameters']:,} parameters, "
-            f"trained for {len(history['epochs'])} epochs on {history['data']}; {score}."
-        )
+        epochs = "1 epoch" if len(history["epochs"]) == 1 else f"{len(history['epochs'])} epochs"
+        said = f"of {history['parameters']:,} parameters, trained for {epochs} on {history['data']}; {score}."
     except ODD:
         said = "whose file has a history that cannot be shown."
     return f"<b>{escape(name)}</b>: a residual network {escape(said)}"
