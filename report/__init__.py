@@ -95,7 +95,7 @@ def _facts(history: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _confusion(test: dict[str, Any] | None) -> list[list[dict[str, Any]]]:
-    """Ten rows of ten cells: how often, and how dark beside the largest of its kind (right or wrong)."""
+    """Ten rows of ten cells: how often, and how dark: as a share of the commonest mistake, 1 at the most."""
     if not test or "confusion" not in test:
         return []
     counts = [[int(count) for count in row] for row in test["confusion"]]
