@@ -17,6 +17,7 @@ SIZE = 28  # pixels a side
 BOX = 20  # pixels, the longer side of the ink
 CENTRE = 14.5  # pixels from the left and from the top: the middle of pixel 14
 PEN = 2.2  # pixels, the pen's width; strokes then look as wide as MNIST's (2 * ink / total variation, both 2.3)
+REACH = PEN / 2 + 0.5  # pixels, from the pen's path to the middle of the last pixel that it touches
 THINNEST, THICKEST = 1.1, 5.0  # pixels: of pens that need no mending
 SPARSE = 3.0  # pixels between two points, too far for a hand that is followed closely
 MAX_POINTS = 20_000  # of one drawing: minutes of the fastest pen
@@ -132,16 +133,21 @@ def _rasterize(strokes: list[np.ndarray]) -> np.ndarray:
     """Strokes in pixels -> (28, 28): the part of each pixel that a round pen covers, by its distance from the line."""
     starts = np.concatenate([stroke[: max(1, len(stroke) - 1)] for stroke in strokes]).astype(np.float32)
     ends = np.concatenate([stroke[min(1, len(stroke) - 1) :] for stroke in strokes]).astype(np.float32)
-    y, x = np.mgrid[:SIZE, :SIZE].reshape(2, 1, -1).astype(np.float32) + 0.5  # the pixels' middles, (1, 784) each
-    nearest = np.full(SIZE * SIZE, np.inf, np.float32)
-    for chunk in range(0, len(starts), 512):  # 512 x 784 floats stay in the cache
-        (ax, ay), (bx, by) = (p[chunk : chunk + 512].T[..., None] for p in (starts, ends))  # (512, 1) each
+    middles = np.arange(SIZE, dtype=np.float32) + 0.5
+    nearest = np.full((SIZE, SIZE), np.inf, np.float32)  # squared, from each pixel's middle
+    for i in range(0, len(starts), 32):  # some lines at a time, and only the pixels that their ink can reach
+        lines = np.stack([starts[i : i + 32], ends[i : i + 32]])
+        left, top = (np.floor(lines.min((0, 1)) - REACH).astype(int)).clip(0)
+        right, bottom = np.ceil(lines.max((0, 1)) + REACH).astype(int)
+        x, y = middles[None, None, left:right], middles[None, top:bottom, None]
+        (ax, ay), (bx, by) = lines.transpose(0, 2, 1)[..., None, None]  # (lines, 1, 1) each
         dx, dy = bx - ax, by - ay
         along = ((x - ax) * dx + (y - ay) * dy) / np.maximum(dx * dx + dy * dy, 1e-12)
         along = along.clip(0, 1)
         squared = (ax + along * dx - x) ** 2 + (ay + along * dy - y) ** 2
-        nearest = np.minimum(nearest, squared.min(axis=0))
-    return (PEN / 2 + 0.5 - np.sqrt(nearest)).clip(0, 1).reshape(SIZE, SIZE)
+        window = nearest[top:bottom, left:right]
+        np.minimum(window, squared.min(axis=0), out=window)
+    return (REACH - np.sqrt(nearest)).clip(0, 1)
 
 
 def _centre_of_mass(ink: np.ndarray) -> np.ndarray:
