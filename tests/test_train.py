@@ -181,9 +181,19 @@ def test_help_explains_every_flag_with_its_default():
     assert code == 0
     for name in ("arch", "epochs", "batch-size", "lr", "seed", "plain", "bf16", "compile", "smoke"):
         assert f"--{name} " in out
-    for name in ("device", "data", "output", "overwrite", "resume"):
+    for name in ("fast", "device", "data", "output", "overwrite", "resume"):
         assert f"--{name} " in out
-    assert "default: small" in out and "default: 24" in out
+    assert "default: small" in out and "default: 60" in out
+
+
+def test_fast_stands_for_four_settings_and_gives_way_to_what_is_said(monkeypatch):
+    def settings(*flags):
+        monkeypatch.setattr("sys.argv", ["train.py", *flags])
+        return train.choose(train.parse_args())[0]
+
+    assert settings("--fast") == train.Settings(epochs=3, lr=5e-3, plain=True, bf16=True)
+    assert settings("--arch", "tutorial", "--fast", "--epochs", "4").epochs == 4
+    assert settings() == train.Settings()
 
 
 def test_a_short_run_on_mnist_reads_most_of_it(mnist, request, tmp_path):
