@@ -43,7 +43,7 @@ class Networks:
         self.paths = {path.stem: path for path in (first, *others)}
         self.device = device
         self.loaded = {first.stem: Recognizer.load(first, device)}
-        self.turn = threading.Semaphore(os.cpu_count() or 1)  # visitors come in any number; cores do not
+        self.turn = threading.Lock()  # a drawing at a time: threads that share one Python lose more than they gain
 
     def load(self, name: str) -> Recognizer:
         """Raises `ValueError` with a sentence for visitors, which names no path of the server."""
@@ -62,8 +62,7 @@ class Networks:
         network = self.load(name)
 
         def probabilities(cuts: Cuts) -> np.ndarray:
-            with self.turn:
-                return network.probabilities(image[None], cuts)[0] if image.any() else np.full(10, 0.1)
+            return network.probabilities(image[None], cuts)[0] if image.any() else np.full(10, 0.1)
 
         said = probabilities(cuts)
         reading = {
@@ -75,9 +74,7 @@ class Networks:
 
     def look(self, image: np.ndarray, name: str, cuts: Cuts, shown: list[str] | None) -> list[dict[str, Any]]:
         """(28, 28) in [0, 1] -> blocks as `Inside` describes them; the maps of those `shown`, or of some."""
-        network = self.load(name)
-        with self.turn:
-            seen = network.look(image, cuts)
+        seen = self.load(name).look(image, cuts)
         if shown is None:  # all of a few, or the last of each stage
             stages = {block.name.split(".")[0]: block.name for block in seen}
             shown = [block.name for block in seen] if len(seen) <= 4 else list(stages.values())
@@ -143,16 +140,18 @@ def build(networks: Networks) -> gr.Blocks:
     def read_drawing(request: Any) -> dict[str, Any]:
         """What the pad sends; never raises, for the pad shows a sentence but no exception."""
         try:
-            return networks.read(*what_was_sent(request))
+            with networks.turn:
+                return networks.read(*what_was_sent(request))
         except ValueError as error:
             return {"error": str(error)}
 
     def look_inside(request: Any) -> dict[str, Any]:
         """What the pad shows, for `Inside`; never raises, as above."""
         try:
-            image, name, cuts = what_was_sent(request)
-            shown = request.get("open") if isinstance(request.get("open"), list) else None
-            return {"blocks": networks.look(image, name, cuts, shown)}
+            with networks.turn:
+                image, name, cuts = what_was_sent(request)
+                shown = request.get("open") if isinstance(request.get("open"), list) else None
+                return {"blocks": networks.look(image, name, cuts, shown)}
         except ValueError as error:
             return {"error": str(error)}
 
@@ -163,7 +162,8 @@ def build(networks: Networks) -> gr.Blocks:
                 return None
             if not image.any():
                 raise ValueError(NO_INK)
-            return networks.read(image, name)
+            with networks.turn:
+                return networks.read(image, name)
         except ValueError as error:
             return {"error": str(error)}
 

@@ -3,6 +3,7 @@
 
 const PEN = 0.055 // of the pad's side
 const STEP = 0.004 // of the pad's side: nearer points add nothing
+const PATIENCE = 5000 // ms, for an answer: later it is as good as none
 const RETRY = 1000 // ms, while the server does not answer
 const REPLAY = 700 // ms, for an example
 
@@ -200,17 +201,21 @@ async function ask() {
     stale = false
     const asked = generation
     const final = pen === null && replay === null
-    const reading = await server.read_strokes({ network, cuts, strokes: drawing })
+    const reading = await Promise.race([server.read_strokes({ network, cuts, strokes: drawing }), after(PATIENCE)])
     if (asked !== generation) continue
     if (reading) {
       show(reading, final)
     } else {
       show({ error: "The server does not answer. Your drawing is kept and will be read when it is back." }, true)
-      await new Promise((resolve) => setTimeout(resolve, RETRY))
+      await after(RETRY)
       stale = true
     }
   }
   asking = false
+}
+
+function after(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds))
 }
 
 function show(reading, final) {

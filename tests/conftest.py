@@ -1,28 +1,16 @@
 """What the tests share: MNIST where it is, a running demo, and a real browser."""
 
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from benchmarks import running
+from benchmarks.running import CHROMIUM_FLAGS, ROOT, find_chromium, free_port
+
+__all__ = ["CHROMIUM_FLAGS", "ROOT", "STRANGE", "find_chromium", "free_port", "running_demo"]
 
 _ANGLES = np.linspace(0, 2 * np.pi, 60)
 STRANGE = {  # drawings of no digit, strokes in a frame of 100 by 100
@@ -70,36 +58,11 @@ def random():
     return np.random.default_rng(0)
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def find_chromium() -> str | None:
-    return shutil.which("chromium") or shutil.which("google-chrome")
-
-
 @contextmanager
 def running_demo(log: Path, port: int):
     """`python demo.py` as a user starts it; its address. Fails where it ever printed a traceback."""
-    url = f"http://127.0.0.1:{port}/"
-    with log.open("w") as output:
-        command = [sys.executable, "demo.py", "--device", "cpu", "--port", str(port)]
-        env = {**os.environ, "GRADIO_TEMP_DIR": str(log.parent / "uploads")}
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            for _ in range(600):
-                assert process.poll() is None, log.read_text()
-                try:
-                    urllib.request.urlopen(url, timeout=1)
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
+    with running.running_demo(log, port) as demo:
+        yield demo.url
     assert "Traceback" not in log.read_text(), log.read_text()
 
 

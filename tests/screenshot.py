@@ -4,10 +4,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from conftest import CHROMIUM_FLAGS, ROOT, find_chromium, free_port, running_demo
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(ROOT))  # for the drawings that test_browser draws
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for all that the tests import
+from conftest import CHROMIUM_FLAGS, ROOT, find_chromium, free_port, running_demo
 from test_browser import LAPTOP, Page
 
 

@@ -25,6 +25,7 @@ class Page:
         page.goto(url)
         page.wait_for_selector(".paper canvas")
         page.wait_for_function("document.querySelectorAll('.examples button').length === 10")
+        page.locator(".paper canvas").hover(trial=True)  # waits until it stays in its place
 
     def points(self, drawing, left=0.1, top=0.1, size=0.8):
         """The strokes of a digit, or of another drawing, in page coordinates, in a part of the pad."""
@@ -87,7 +88,9 @@ class Page:
         end = time.monotonic() + seconds
         fits = wanted if callable(wanted) else lambda answer: answer == wanted
         while not fits(answer := question()):
-            assert time.monotonic() < end, f"still {answer!r} after {seconds} s; page says: {self.sentence()!r}"
+            assert time.monotonic() < end, (
+                f"still {answer!r} after {seconds} s; page says: {self.sentence()!r}, pixels of ink: {self.inked()}"
+            )
             time.sleep(0.02)
         return answer
 
@@ -367,6 +370,14 @@ def test_a_late_answer_does_not_fill_a_cleared_pad(page):
     page.press("Clear")
     page.page.wait_for_timeout(1500)
     assert page.digit() == "" and page.percentages() == [None] * 10
+
+
+def test_an_answer_that_never_comes_is_asked_for_again(page):
+    held = []
+    page.page.route(PADS_FUNCTION, lambda route: route.continue_() if held else held.append(route))
+    page.draw(4)
+    page.wait_for(page.sentence, lambda said: "does not answer" in said)
+    page.reads(4)
 
 
 def test_at_most_one_question_is_under_way_and_the_newest_drawing_is_asked_last(page):

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "resnet/*.py": {"resnet", "torch", "numpy", "scipy"},
     "sketchpad/*.py": {"sketchpad", "gradio"},
     "report/*.py": {"report", "jinja2", "matplotlib", "PIL"},
-    "benchmarks/*.py": {"benchmarks", "report", "resnet", "torch", "numpy", "scipy", "PIL", "tqdm"},
+    "benchmarks/*.py": {"benchmarks", "train", "playwright", "report", "resnet", "torch", "numpy", "scipy", "PIL", "tqdm"},
     "train.py": {"resnet", "torch", "tqdm"},
     "demo.py": {"report", "resnet", "sketchpad", "gradio", "torch", "numpy", "PIL"},
 }

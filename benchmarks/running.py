@@ -1,0 +1,65 @@
+"""The demo as a person starts it, and a browser to look at it with: for the benchmarks, and for the tests."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Demo(NamedTuple):
+    url: str
+    process: subprocess.Popen
+
+
+@contextmanager
+def running_demo(log: Path, port: int, command: Sequence[str] = ("demo.py",)) -> Iterator[Demo]:
+    """`python demo.py`, from its first answer on, until it is ended. What it prints goes to `log`, uploads beside it.
+
+    Raises `ChildProcessError` where it ends by itself.
+    """
+    url = f"http://127.0.0.1:{port}/"
+    arguments = [sys.executable, *command, "--device", "cpu", "--port", str(port)]
+    env = {**os.environ, "GRADIO_TEMP_DIR": str(log.parent / "uploads")}
+    with log.open("w") as output:
+        process = subprocess.Popen(arguments, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        while True:
+            if process.poll() is not None:
+                raise ChildProcessError(log.read_text())
+            try:
+                urllib.request.urlopen(url, timeout=1)
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield Demo(url, process)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def find_chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("google-chrome")

@@ -1,0 +1,246 @@
+"""How fast the demo answers: in its process, and to many visitors at once over HTTP, as the page asks it.
+
+`python benchmarks/serving.py` prints updates a second and waiting times for 1, 8, 32 and 64 visitors, each of whom
+draws digits, 20 updates a second: one question under way at a time, then the newest drawing, as the pad does. Beside it
+stands the same with a server function that computes nothing: what Gradio, HTTP and the visitors themselves cost.
+`--soak MINUTES` has 32 visitors draw for so long, and watches the server's memory, files and threads (on Linux).
+"""
+
+import argparse
+import http.client
+import json
+import multiprocessing
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
+
+from benchmarks.running import ROOT, Demo, free_port, running_demo
+from resnet import Recognizer, ink
+from resnet.drawings import DRAWINGS
+
+RATE = 20  # updates a second of a visitor's drawing
+DRAWN = 40  # updates from a digit's first point to its last
+VISITORS = (1, 8, 32, 64)
+IDLE = """
+import demo
+reading = {"digit": 3, "probabilities": [0.1] * 10, "image": [0] * 784}
+demo.what_was_sent = lambda request: (None, None, None)
+demo.Networks.read = lambda *what: reading
+demo.main()
+"""
+
+
+class Answer(NamedTuple):
+    visitor: int
+    at: float  # seconds, when it came
+    waited: float  # seconds
+
+
+def milliseconds_an_answer(points: int) -> float:
+    """Median time from a drawing of so many points to ten probabilities, on one core."""
+    torch.set_num_threads(1)
+    recognizer, times = Recognizer.load(device="cpu"), []
+    drawing = resampled(DRAWINGS[3], points)
+    for _ in range(205):
+        start = time.perf_counter()
+        recognizer.probabilities(ink.from_strokes(drawing)[None])
+        times.append(1000 * (time.perf_counter() - start))
+    return median(times[5:])  # the first ones find out how to compute
+
+
+def resampled(strokes: list[list[tuple[float, float]]], points: int) -> list[list[list[float]]]:
+    """The same drawing by so many points in all, evenly apart."""
+    lengths = [float(np.hypot(*np.diff(stroke, axis=0).T).sum()) for stroke in strokes]
+    result = []
+    for stroke, length in zip(map(np.asarray, strokes), lengths, strict=True):
+        at = np.append(0, np.hypot(*np.diff(stroke, axis=0).T).cumsum())
+        places = np.linspace(0, at[-1], max(2, round(points * length / sum(lengths))))
+        result.append(np.stack([np.interp(places, at, stroke[:, axis]) for axis in (0, 1)], axis=1).tolist())
+    return result
+
+
+def updates() -> list[list[bytes]]:
+    """For each digit, the drawings in [0, 1] that a pad sends of it while it grows, as JSON."""
+    grown = []
+    for digit in range(10):
+        strokes = [(np.array(stroke) / 100).round(4).tolist() for stroke in resampled(DRAWINGS[digit], 120)]
+        parts = [part_of(strokes, share / DRAWN) for share in range(1, DRAWN + 1)]
+        grown.append([json.dumps(part).encode() for part in parts])
+    return grown
+
+
+def part_of(strokes: list[list[list[float]]], share: float) -> list[list[list[float]]]:
+    """The first points of a drawing."""
+    left, part = max(1, round(share * sum(map(len, strokes)))), []
+    for stroke in strokes:
+        if left > 0:
+            part.append(stroke[:left])
+        left -= len(stroke)
+    return part
+
+
+def component(url: str) -> int:
+    """The pad's number in the page."""
+    connection = http.client.HTTPConnection(url.split("/")[2], timeout=10)
+    connection.request("GET", "/config")
+    components = json.loads(connection.getresponse().read())["components"]
+    return next(each["id"] for each in components if "read_strokes" in each["props"].get("server_fns", ()))
+
+
+def visit(url: str, pad: int, visitor: int, seconds: float, grown: list[list[bytes]], answers: list[Answer]) -> None:
+    """One visitor: at each tick the drawing has grown; it is sent unless an answer is awaited, then the newest is."""
+    connection = http.client.HTTPConnection(url.split("/")[2], timeout=30)
+    head = f'{{"session_hash": "visitor{visitor}", "component_id": {pad}, "fn_name": "read_strokes", "data": '
+    head = head.encode() + b'{"network": "small", "cuts": [], "strokes": '
+    headers = {"Content-Type": "application/json"}
+    start = time.perf_counter() + visitor % RATE / RATE / RATE  # not all at once
+    sent = -1
+    while (now := time.perf_counter()) < start + seconds:
+        tick = int(max(0, now - start) * RATE)
+        if tick == sent or now < start:
+            time.sleep(max(0, start + (sent + 1) / RATE - now))
+            continue
+        digit, step = divmod(tick + visitor, DRAWN)
+        asked = time.perf_counter()
+        connection.request(
+            "POST", "/gradio_api/component_server/", head + grown[digit % 10][step] + b"}}", headers=headers
+        )
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != 200 or b'"probabilities"' not in body:
+            raise ValueError(f"the demo answered {response.status} {body[:200]!r}")
+        answers.append(Answer(visitor, time.perf_counter(), time.perf_counter() - asked))
+        sent = tick
+
+
+def crowd(url: str, visitors: int, seconds: float) -> list[Answer]:
+    """So many visitors in this process, a thread each."""
+    pad, grown, answers, errors = component(url), updates(), [], []
+
+    def one(visitor: int) -> None:
+        try:
+            visit(url, pad, visitor, seconds, grown, answers)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=one, args=(visitor,)) for visitor in range(visitors)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise ValueError(f"{len(errors)} of {visitors} visitors were let down, the first by: {errors[0]!r}")
+    return answers
+
+
+def in_another_process(url: str, visitors: int, seconds: float) -> list[Answer]:
+    """`crowd`, so that visitors do not wait for one another's Python more than for the server."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(crowd, (url, visitors, seconds))
+
+
+def summary(answers: list[Answer], visitors: int, seconds: float) -> dict[str, Any]:
+    waited = 1000 * np.array([answer.waited for answer in answers])
+    each = np.bincount([answer.visitor for answer in answers], minlength=visitors)
+    return {
+        "visitors": visitors,
+        "updates_a_second": len(answers) / seconds,
+        "median_ms": float(np.median(waited)),
+        "p95_ms": float(np.percentile(waited, 95)),
+        "least_updates_a_second": float(each.min() / seconds),  # of one visitor: is somebody starved?
+    }
+
+
+@contextmanager
+def demo(idle: bool = False) -> Iterator[Demo]:
+    """The demo, or the same page with a server function that computes nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ("-c", IDLE) if idle else ("demo.py",)
+        with running_demo(Path(folder, "log"), free_port(), command) as running:
+            yield running
+
+
+def load(seconds: float, visitors: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Each number of visitors at the demo, and at the idle one in turn."""
+    measured = []
+    with demo() as real, demo(idle=True) as idle:
+        for url in (real.url, idle.url):
+            in_another_process(url, 2, 1)  # the first ones find out how to compute
+        for count in visitors:
+            row = summary(in_another_process(real.url, count, seconds), count, seconds)
+            floor = summary(in_another_process(idle.url, count, seconds), count, seconds)
+            measured.append(
+                row | {"floor_" + name: floor[name] for name in ("updates_a_second", "median_ms", "p95_ms")}
+            )
+            print(sentence(measured[-1]), flush=True)
+    return measured
+
+
+def soak(minutes: float, visitors: int = 32) -> list[dict[str, Any]]:
+    """What the server holds after each tenth of the time."""
+    with demo() as running:
+        in_another_process(running.url, visitors, 5)
+        seen = [holdings(running.process.pid)]
+        for _ in range(10):
+            answers = in_another_process(running.url, visitors, 6 * minutes)
+            seen.append(holdings(running.process.pid) | summary(answers, visitors, 6 * minutes))
+            print(", ".join(f"{name} {value:.0f}" for name, value in seen[-1].items()), flush=True)
+    return seen
+
+
+def holdings(pid: int) -> dict[str, float]:
+    """Memory in MB, open files and threads of a process."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return {"megabytes": int(status["VmRSS"].split()[0]) / 1024, "files": files, "threads": int(status["Threads"])}
+
+
+def sentence(row: dict[str, Any]) -> str:
+    """Of the README's table."""
+    return (
+        f"| {row['visitors']} | {row['updates_a_second']:.0f} | {row['least_updates_a_second']:.1f} "
+        f"| {row['median_ms']:.0f} ms | {row['p95_ms']:.0f} ms "
+        f"| {row['floor_updates_a_second']:.0f} | {row['floor_median_ms']:.0f} ms | {row['floor_p95_ms']:.0f} ms |"
+    )
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10, help="for each number of visitors (default: %(default)s)")
+    parser.add_argument(
+        "--visitors",
+        type=lambda text: tuple(map(int, text.split(","))),
+        default=VISITORS,
+        help="how many at once, a,b,... (default: 1,8,32,64)",
+    )
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="let 32 draw for so long instead")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/serving.json", help="(default: %(default)s)")
+    args = parser.parse_args()
+    try:
+        if args.soak:
+            soak(args.soak)
+            return
+        answering = {points: milliseconds_an_answer(points) for points in (100, 300, 2000)}
+        print(", ".join(f"{points} points: {ms:.2f} ms" for points, ms in answering.items()), flush=True)
+        measured = {"milliseconds_an_answer": answering, "visitors": load(args.seconds, args.visitors)}
+    except (ValueError, OSError) as error:
+        sys.exit(f"serving.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; nothing is written")
+    args.output.write_text(json.dumps(measured, indent=1))
+
+
+if __name__ == "__main__":
+    main()
