@@ -2,6 +2,7 @@
 
 import argparse
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -29,7 +30,7 @@ class Settings:
     """What makes the weights: the same settings on the same machine make the same weights. Each is a flag."""
 
     arch: str = setting(DEFAULT, "the network", choices=list(ARCHITECTURES))
-    epochs: int = setting(60, "passes over the training images")
+    epochs: int = setting(48, "passes over the training images")
     batch_size: int = setting(128, "images a step")
     lr: float = setting(3e-3, "AdamW's highest learning rate; it rises to that and falls to nothing in one cycle")
     weight_decay: float = setting(0.1, "AdamW's: each step takes so much of the learning rate off every weight")
@@ -46,10 +47,11 @@ FAST = {"epochs": 3, "lr": 5e-3, "plain": True, "bf16": True}  # 99 % with `tuto
 def main() -> None:
     torch.set_flush_denormal(True)  # almost-zeros are slow on a CPU; holds for this thread and those it starts
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
         parallel.join()
         train(*parallel.by_first(prepare))
         parallel.leave()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped before training began")
@@ -78,8 +80,11 @@ def train(
     team = parallel.Team(model, device)
     if started:
         model.load_state_dict(started.weights)
-        optimizer.load_state_dict(started.unfinished["optimizer"])
-        scheduler.load_state_dict(started.unfinished["scheduler"])
+        try:
+            optimizer.load_state_dict(started.unfinished["optimizer"])
+            scheduler.load_state_dict(started.unfinished["scheduler"])
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+            raise ValueError(f"{output} holds no state of this optimizer to go on with; start anew") from None
         history["epochs"] = started.history["epochs"]
 
     def save() -> None:
@@ -113,6 +118,10 @@ def train(
             history["temperature"] = calibrate(model, data.Batches(held_out, 1000))
         history["test"] = test = examine(model, data.Batches(test_set, 1000))
         save()
+    except FloatingPointError as error:
+        raise FloatingPointError(
+            f"epoch {done + 1} of {settings.epochs}: {error}; start anew with a lower --lr"
+        ) from None
     except KeyboardInterrupt:
         kept = f"{done} of {settings.epochs} epochs are kept; to go on: python train.py --resume --output {output}"
         sys.exit(f"\nstopped: {kept if done else 'no epoch was finished, so nothing is kept'}")
@@ -196,7 +205,10 @@ def resume(asked: Settings, output: Path) -> tuple[Settings, checkpoint.Checkpoi
     started = checkpoint.load(output)
     if not started.unfinished:
         raise ValueError(f"{output} is finished; to train longer, start anew with more --epochs")
-    settings = Settings(**started.history["settings"])
+    try:
+        settings = Settings(**started.history["settings"])
+    except TypeError:
+        raise ValueError(f"{output} was started with settings that are not known here; start anew") from None
     for f in fields(Settings):
         mine, its = getattr(asked, f.name), getattr(settings, f.name)
         if mine not in (its, f.default):

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnet import history
 from resnet.networks import ARCHITECTURES, create
 
 FORMAT = "resnet-mnist/1"
-HISTORY = {"data", "images", "settings", "versions", "parameters", "epochs", "temperature", "test"}
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 
 
@@ -25,8 +25,7 @@ class CheckpointError(ValueError):
 
 @dataclass
 class Checkpoint:
-    """`history` has the keys of `HISTORY`: epochs is a list of measures; test is what `training.examine` made of
-    the test set, or None till the end; temperature is what the last layer was divided by to calibrate it."""
+    """`history` is as `resnet.history` describes it."""
 
     architecture: str
     weights: dict[str, Tensor]
@@ -34,9 +33,19 @@ class Checkpoint:
     unfinished: dict[str, Any] | None = None  # the optimizer's and scheduler's states, until training has ended
 
     def build(self) -> nn.Module:
-        """The network with these weights, on the CPU, in evaluation mode."""
-        model = create(self.architecture)
-        model.load_state_dict(self.weights)
+        """The network with these weights themselves, on the CPU, in evaluation mode.
+
+        Raises `ValueError` or `RuntimeError` where they are not its own by name, shape and type, or are not finite.
+        """
+        with torch.device("meta"):  # takes no memory: a small file cannot claim a large one's
+            model = create(self.architecture)
+        for name, value in model.state_dict().items():
+            mine = self.weights.get(name, value)
+            if mine.dtype != value.dtype or mine.layout != value.layout:
+                raise ValueError(f"{name} is {mine.dtype}, {mine.layout}")
+            if not mine.is_meta and not mine.isfinite().all():
+                raise ValueError(f"{name} is not finite")
+        model.load_state_dict(self.weights, assign=True)
         return model.eval()
 
 
@@ -67,8 +76,9 @@ def load(path: str | Path) -> Checkpoint:
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is cut short, or is no PyTorch file; copy or train it again")
     try:
-        with zipfile.ZipFile(path) as archive:  # torch itself does not compare the checksums
-            if archive.testzip() is not None:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not compare the checksums, and would unpack
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
+            if packed or archive.testzip() is not None:
                 raise zipfile.BadZipFile
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -79,9 +89,9 @@ def load(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path} was not written by this program's train.py; choose one that was")
     try:
         checkpoint = Checkpoint(**content)
-        checkpoint.build()
-        if not isinstance(checkpoint.history, dict) or not checkpoint.history.keys() >= HISTORY:
-            raise ValueError("its history is not whole")
+        if sum(value.nbytes for value in checkpoint.weights.values()) > path.stat().st_size:
+            raise ValueError("its weights are larger than the file")
+        history.check(checkpoint.history, checkpoint.architecture, checkpoint.build())
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(

@@ -32,7 +32,8 @@ def join() -> None:
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     if rank():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once, even where it waits for the others
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)  # ends at once, even where it waits for the others
 
 
 def leave() -> None:

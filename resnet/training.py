@@ -30,19 +30,27 @@ def train_one_epoch(
     """One pass over `batches` of (images, labels); the scheduler steps with every batch. Returns the mean loss.
 
     Labels are (B,) classes, or (B, 10) probabilities. Each step's forward and loss are within a context of `precision`.
+    Raises `FloatingPointError` at the epoch's end where a step's loss was not finite, naming the first.
     """
     model.train()
-    total, count = 0.0, 0
+    total, count, losses, rates = 0.0, 0, [], []
     for images, labels in batches:
         with precision():  # anew for every step: at its end autocast drops the weights that it has cast
             logits = model(images)
             loss = F.cross_entropy(logits, labels)
+        rates.append(scheduler.get_last_lr()[0])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         scheduler.step()
-        total += loss.detach() * len(labels)  # stays on the device: nothing waits for it
+        losses.append(loss.detach())  # stays on the device: nothing waits for it
+        total += losses[-1] * len(labels)
         count += len(labels)
+    if not math.isfinite(total):
+        step = torch.stack(losses).isfinite().tolist().index(False)
+        raise FloatingPointError(
+            f"the loss of step {step + 1} is {losses[step]:g}, at the learning rate {rates[step]:g}"
+        )
     return float(total / count)
 
 

@@ -1,7 +1,9 @@
 """A checkpoint comes back as it was written, and what is none is refused with a sentence."""
 
+import copy
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,27 @@ import torch
 from resnet import CheckpointError, Recognizer, checkpoint, create
 from resnet.devices import choose_device
 
+HISTORY = {
+    "data": "MNIST",
+    "images": {"train": 55_000, "held_out": 5_000, "test": 10_000},
+    "settings": {"arch": "tutorial", "lr": 3e-3, "plain": False},
+    "versions": {"torch": "2"},
+    "parameters": 42_790,
+    "epochs": [{"train_loss": 0.5, "held_out_loss": 0.25, "held_out_accuracy": 0.75}],
+    "temperature": 0.9,
+    "test": {
+        "loss": 0.1,
+        "accuracy": 0.9,
+        "confusion": [[1] * 10] * 10,
+        "mistakes": [{"label": 1, "read": 7, "probability": 0.9, "image": [0] * 784}],
+    },
+}
+
 
 @pytest.fixture
 def trained():
     torch.manual_seed(0)
-    return checkpoint.Checkpoint("tutorial", create("tutorial").state_dict(), dict.fromkeys(checkpoint.HISTORY))
+    return checkpoint.Checkpoint("tutorial", create("tutorial").state_dict(), copy.deepcopy(HISTORY))
 
 
 def test_a_checkpoint_rebuilds_its_network_and_keeps_its_history(trained, tmp_path):
@@ -103,6 +121,83 @@ def test_missing_cut_damaged_and_foreign_files_each_get_a_sentence(trained, tmp_
 def test_content_that_fits_no_network_is_refused_with_the_known_ones(trained, tmp_path, change):
     torch.save({"format": checkpoint.FORMAT, **vars(trained), **change}, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=r"does not fit any network here .*tutorial") as error:
+        checkpoint.load(tmp_path / "a.pt")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(trained, tmp_path, value):
+    name = next(iter(trained.weights))
+    trained.weights[name].view(-1)[3] = value
+    checkpoint.save(trained, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=f"{name} is not finite"):
+        checkpoint.load(tmp_path / "a.pt")
+
+
+def stretched(value):
+    return value[:1].clone().expand(value.shape) if value.dim() else value
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(torch.Tensor.double, "float64"), (torch.Tensor.half, "float16"), (stretched, "larger than the file")],
+)
+def test_weights_of_another_type_or_of_more_than_the_file_holds_are_refused(trained, tmp_path, change, said):
+    trained.weights = {name: change(value) for name, value in trained.weights.items()}
+    checkpoint.save(trained, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=said):
+        checkpoint.load(tmp_path / "a.pt")
+
+
+def test_a_small_file_of_a_large_network_takes_little_memory(trained, tmp_path):
+    """Nor does one that is packed: 400 MB of zeros in less than 1 MB."""
+    import resource
+
+    trained.architecture = "resnet152"
+    checkpoint.save(trained, tmp_path / "claims.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+        packed.open("archive/data.pkl", "w") as entry,
+    ):
+        for _ in range(400):
+            entry.write(bytes(2**20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name, said in (("claims.pt", "does not fit"), ("packed.pt", "damaged")):
+        with pytest.raises(CheckpointError, match=said):
+            checkpoint.load(tmp_path / name)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB; resnet152 is 233 MB
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (["data"], 5),
+        (["images"], {"train": 1}),
+        (["images", "test"], -1),
+        (["settings"], {"arch": "small"}),
+        (["settings", "lr"], [1]),
+        (["versions", "torch"], "2" * 1000),
+        (["parameters"], 5),
+        (["epochs"], "many"),
+        (["epochs", 0, "train_loss"], float("nan")),
+        (["epochs", 0, "held_out_accuracy"], 99.7),
+        (["temperature"], 0),
+        (["test"], True),
+        (["test", "confusion"], [[1] * 10] * 9),
+        (["test", "confusion"], [["1"] * 10] * 10),
+        (["test", "mistakes"], {}),
+        (["test", "mistakes", 0, "image"], [256] * 784),
+        (["test", "mistakes", 0, "read"], 10),
+    ],
+    ids=str,
+)
+def test_a_lying_history_is_refused_with_a_sentence(trained, tmp_path, place, value):
+    at = trained.history
+    for key in place[:-1]:
+        at = at[key]
+    at[place[-1]] = value
+    checkpoint.save(trained, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=r"does not fit any network here \(its ") as error:
         checkpoint.load(tmp_path / "a.pt")
     assert "\n" not in str(error.value)
 

@@ -1,19 +1,23 @@
 """train.py as a person runs it."""
 
+import contextlib
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 from conftest import ROOT
 
 import train
-from resnet import checkpoint
+from resnet import checkpoint, data
 
 OFFLINE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 
@@ -128,6 +132,86 @@ def test_ctrl_c_keeps_the_last_epoch_and_resume_goes_on_exactly(smoke, tmp_path)
     assert checkpoint.load(path).history == checkpoint.load(whole).history
 
 
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_at_any_moment_nothing_is_lost(smoke, tmp_path, kind, pytestconfig):
+    """The file is whole and `--resume` ends with the same weights; `--kills N` times, each at a random moment."""
+    _, whole = smoke
+    random = Random(0)
+    for kill in range(pytestconfig.getoption("--kills")):
+        path = tmp_path / f"{kill}.pt"
+        process = start("--arch", "tutorial", "--smoke", "--output", path)
+        process.stdout.readline()  # it has begun
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=random.uniform(0, 4))
+        process.send_signal(kind)
+        process.communicate(timeout=60)
+        if not path.exists():
+            assert process.returncode  # before the first epoch's end
+            continue
+        kept = checkpoint.load(path)
+        if kept.unfinished:
+            code, _, err = run("--resume", "--output", path)
+            assert code == 0, err
+        assert checkpoint.load(path).history == checkpoint.load(whole).history
+        assert equal(weights_of(path), weights_of(whole))
+
+
+def limit_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # as a full disk, for what is larger than this
+
+
+def test_a_full_disk_is_one_sentence_and_the_old_file_is_whole(smoke, tmp_path):
+    shutil.copy(smoke[1], tmp_path / "a.pt")
+    result = subprocess.run(
+        [sys.executable, "train.py", "--smoke", "--arch", "tutorial", "--overwrite", "--output", tmp_path / "a.pt"],
+        cwd=ROOT,
+        preexec_fn=limit_files,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1 and result.stderr.strip().splitlines()[-1].startswith("train.py: ")
+    assert "Traceback" not in result.stderr and os.listdir(tmp_path) == ["a.pt"]
+    assert (tmp_path / "a.pt").read_bytes() == smoke[1].read_bytes()
+
+
+def test_a_loss_that_is_not_finite_stops_and_the_epochs_before_are_kept(monkeypatch, tmp_path):
+    losses = iter([0.5, 0.4])
+
+    def spoilt(*loop):
+        for loss in losses:
+            return loss
+        raise FloatingPointError("step 7: the loss is nan, at the learning rate 0.003")
+
+    monkeypatch.setattr(train, "train_one_epoch", spoilt)
+    monkeypatch.setattr("sys.argv", ["train.py", "--smoke", "--arch", "tutorial", "--output", str(tmp_path / "a.pt")])
+    with pytest.raises(SystemExit, match=r"^train.py: epoch 3, step 7: the loss is nan, .* lower --lr$"):
+        train.main()
+    assert [epoch["train_loss"] for epoch in checkpoint.load(tmp_path / "a.pt").history["epochs"]] == [0.5, 0.4]
+
+
+@pytest.mark.parametrize("spoil", ["flip", "truncate", "swap"])
+def test_files_that_are_not_mnists_are_named(mnist, pytestconfig, tmp_path, spoil):
+    source, raw = Path(pytestconfig.getoption("--mnist"), "MNIST", "raw"), tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in data.SHA256:
+        os.symlink((source / name).resolve(), raw / name)
+    name = "train-labels-idx1-ubyte"
+    content = bytearray((source / name).read_bytes())
+    (raw / name).unlink()
+    if spoil == "flip":
+        content[30_000] ^= 1
+    elif spoil == "truncate":
+        del content[-1:]
+    else:
+        content = (source / "t10k-labels-idx1-ubyte").read_bytes()
+    (raw / name).write_bytes(content)
+    code, _, err = run("--data", tmp_path, "--output", tmp_path / "a.pt", env=OFFLINE)
+    assert code == 1 and err.strip().splitlines() == [
+        f"train.py: {raw / name} is not MNIST's, or is damaged; delete it, and it is downloaded again"
+    ]
+
+
 def test_a_checkpoint_that_is_there_is_not_overwritten_unasked(smoke):
     _, path = smoke
     before = path.read_bytes()
@@ -183,7 +267,7 @@ def test_help_explains_every_flag_with_its_default():
         assert f"--{name} " in out
     for name in ("fast", "device", "data", "output", "overwrite", "resume"):
         assert f"--{name} " in out
-    assert "default: small" in out and "default: 60" in out
+    assert "default: small" in out and "default: 48" in out
 
 
 def test_fast_stands_for_four_settings_and_gives_way_to_what_is_said(monkeypatch):

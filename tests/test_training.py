@@ -47,6 +47,15 @@ def test_the_scheduler_steps_with_every_batch(batch):
     assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_an_error_that_names_its_step_and_rate(batch, bad):
+    model = create("tutorial")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.25)
+    spoilt = torch.full_like(batch[0], bad), batch[1]
+    with pytest.raises(FloatingPointError, match=r"step 3: the loss is nan, at the learning rate 0\.25"):
+        train_one_epoch(model, [batch, batch, spoilt, batch], optimizer, constant(optimizer))
+
+
 def test_evaluation_counts_every_image_once_and_changes_nothing():
     torch.manual_seed(0)
     model = create("small")
