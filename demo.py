@@ -17,6 +17,7 @@ import gradio as gr
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from starlette.middleware import Middleware
 
 import report
 from resnet import CheckpointError, Recognizer, ink
@@ -25,7 +26,7 @@ from resnet.drawings import DRAWINGS
 from resnet.inside import Cut
 from resnet.picture import MAX_PIXELS
 from resnet.recognizer import DEFAULT, SURE
-from sketchpad import PAGE_CSS, Inside, Picture, Readout, Sketchpad
+from sketchpad import PAGE_CSS, Gate, Inside, Picture, Readout, Sketchpad
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
@@ -271,6 +272,7 @@ def main() -> None:
             run_history=False,
             ssr_mode=False,
             max_file_size="10mb",
+            app_kwargs={"middleware": [Middleware(Gate)]},
         )
     except (ValueError, OSError) as error:
         sys.exit(f"demo.py: {error}")

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,9 +93,8 @@ def part_of(strokes: list[list[list[float]]], share: float) -> list[list[list[fl
 
 def component(url: str) -> int:
     """The pad's number in the page."""
-    connection = http.client.HTTPConnection(url.split("/")[2], timeout=10)
-    connection.request("GET", "/config")
-    components = json.loads(connection.getresponse().read())["components"]
+    with urllib.request.urlopen(url + "config", timeout=10) as response:
+        components = json.loads(response.read())["components"]
     return next(each["id"] for each in components if "read_strokes" in each["props"].get("server_fns", ()))
 
 

@@ -1,0 +1,108 @@
+"""Stands before the app: what is too large is refused before it is read, and what is malformed is not the app's fault.
+
+Gradio reads a body of any size, answers some that make no sense as if it had failed itself, and fetches pictures from
+the addresses that a program sends it.
+"""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+LARGEST = 2**20  # bytes of a request, but for uploads
+LARGEST_UPLOAD = 10 * 2**20  # bytes
+CLOSED = ("/proxy=", "/process_recording", "/deep_link")  # of Gradio's doors, those that nothing here needs
+
+
+class Refused(Exception):
+    """A status of HTTP, and a sentence for whoever asked."""
+
+
+class Gate:
+    """ASGI middleware: to each request, at worst a status of 4xx with a sentence."""
+
+    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        answered = False
+
+        async def answer(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self.app(scope, await checked(scope, receive), answer)
+        except Exception as error:
+            if answered:
+                raise
+            if not isinstance(error, Refused):
+                print(f"refused {scope['method']} {scope['path'][:100]!r}: {type(error).__name__}", file=sys.stderr)
+                error = Refused(400, "This request makes no sense here; reload the page.")
+            await refuse(send, *error.args)
+
+
+async def refuse(send: Send, status: int, sentence: str) -> None:
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"detail": sentence}).encode()})
+
+
+async def checked(scope: Message, receive: Receive) -> Receive:
+    """`receive`, of no more than is allowed; of JSON that names files, all of it is looked at first."""
+    if any(door in scope["path"] for door in CLOSED):
+        raise Refused(404, "There is nothing here.")
+    headers = dict(scope["headers"])
+    upload = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
+    limit = LARGEST_UPLOAD if upload else LARGEST
+    too_large = Refused(413, f"This is larger than {limit // 2**20} MB, which is all that is read here.")
+    announced = headers.get(b"content-length", b"0")
+    if not announced.isdigit() or int(announced) > limit:
+        raise too_large
+    read = 0
+
+    async def counted() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > limit:
+            raise too_large
+        return message
+
+    if scope["method"] != "POST" or upload or scope["path"].rstrip("/").endswith("/component_server"):
+        return counted
+    messages = [await counted()]
+    while messages[-1].get("more_body"):
+        messages.append(await counted())
+    if names_an_address(b"".join(message.get("body", b"") for message in messages)):
+        raise Refused(400, "A picture must be uploaded; addresses are not fetched.")
+
+    async def again() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return again
+
+
+def names_an_address(body: bytes) -> bool:
+    """Does JSON have a file whose path is none, but an address?"""
+    try:
+        waiting = [json.loads(body)]
+    except (ValueError, RecursionError):
+        return False  # which the app refuses
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("path"), str) and "://" in value["path"]:
+                return True
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
