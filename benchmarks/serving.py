@@ -103,7 +103,7 @@ def visit(url: str, pad: int, visitor: int, seconds: float, grown: list[list[byt
     connection = http.client.HTTPConnection(url.split("/")[2], timeout=30)
     head = f'{{"session_hash": "visitor{visitor}", "component_id": {pad}, "fn_name": "read_strokes", "data": '
     head = head.encode() + b'{"network": "small", "cuts": [], "strokes": '
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", "X-Forwarded-For": f"10.0.0.{visitor}"}  # as a proxy in front says
     start = time.perf_counter() + visitor % RATE / RATE / RATE  # not all at once
     sent = -1
     while (now := time.perf_counter()) < start + seconds:
@@ -122,10 +122,23 @@ def visit(url: str, pad: int, visitor: int, seconds: float, grown: list[list[byt
             raise ValueError(f"the demo answered {response.status} {body[:200]!r}")
         answers.append(Answer(visitor, time.perf_counter(), time.perf_counter() - asked))
         sent = tick
+    connection.close()
 
 
-def crowd(url: str, visitors: int, seconds: float) -> list[Answer]:
-    """So many visitors in this process, a thread each."""
+def push(url: str, pad: int, drawing: bytes, end: float) -> None:
+    """A greedy visitor's connection: one drawing after another, as fast as it is answered."""
+    connection = http.client.HTTPConnection(url.split("/")[2], timeout=30)
+    body = f'{{"session_hash": "greedy", "component_id": {pad}, "fn_name": "read_strokes", "data": '.encode()
+    body += b'{"network": "small", "cuts": [], "strokes": ' + drawing + b"}}"
+    headers = {"Content-Type": "application/json", "X-Forwarded-For": "10.1.0.0"}
+    while time.perf_counter() < end:
+        connection.request("POST", "/gradio_api/component_server/", body, headers=headers)
+        connection.getresponse().read()
+    connection.close()
+
+
+def crowd(url: str, visitors: int, seconds: float, greedy: int = 0) -> list[Answer]:
+    """So many visitors in this process, a thread each, and a greedy one with so many connections."""
     pad, grown, answers, errors = component(url), updates(), [], []
 
     def one(visitor: int) -> None:
@@ -134,7 +147,9 @@ def crowd(url: str, visitors: int, seconds: float) -> list[Answer]:
         except (OSError, ValueError, http.client.HTTPException) as error:
             errors.append(error)
 
+    end = time.perf_counter() + seconds
     threads = [threading.Thread(target=one, args=(visitor,)) for visitor in range(visitors)]
+    threads += [threading.Thread(target=push, args=(url, pad, grown[8][-1], end)) for _ in range(greedy)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -144,10 +159,10 @@ def crowd(url: str, visitors: int, seconds: float) -> list[Answer]:
     return answers
 
 
-def in_another_process(url: str, visitors: int, seconds: float) -> list[Answer]:
+def in_another_process(url: str, visitors: int, seconds: float, greedy: int = 0) -> list[Answer]:
     """`crowd`, so that visitors do not wait for one another's Python more than for the server."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(crowd, (url, visitors, seconds))
+        return pool.apply(crowd, (url, visitors, seconds, greedy))
 
 
 def summary(answers: list[Answer], visitors: int, seconds: float) -> dict[str, Any]:
@@ -199,6 +214,17 @@ def soak(minutes: float, visitors: int = 32) -> list[dict[str, Any]]:
     return seen
 
 
+def beside_a_greedy_one(seconds: float, visitors: int = 16, connections: int = 40) -> dict[str, float]:
+    """Median waits in milliseconds of visitors by themselves, and beside one who pushes in."""
+    with demo() as running:
+        in_another_process(running.url, 2, 1)
+        alone, beside = (
+            summary(in_another_process(running.url, visitors, seconds, greedy), visitors, seconds)["median_ms"]
+            for greedy in (0, connections)
+        )
+    return {"alone_ms": alone, "beside_ms": beside}
+
+
 def holdings(pid: int) -> dict[str, float]:
     """Memory in MB, open files and threads of a process."""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
@@ -235,6 +261,8 @@ def main() -> None:
         answering = {points: milliseconds_an_answer(points) for points in (100, 300, 2000)}
         print(", ".join(f"{points} points: {ms:.2f} ms" for points, ms in answering.items()), flush=True)
         measured = {"milliseconds_an_answer": answering, "visitors": load(args.seconds, args.visitors)}
+        measured["greedy"] = greedy = beside_a_greedy_one(args.seconds)
+        print(f"16 visitors: {greedy['alone_ms']:.0f} ms alone, {greedy['beside_ms']:.0f} ms beside a greedy one")
     except (ValueError, OSError) as error:
         sys.exit(f"serving.py: {error}")
     except KeyboardInterrupt:

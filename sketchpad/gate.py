@@ -1,12 +1,14 @@
-"""Stands before the app: what is too large is refused before it is read, and what is malformed is not the app's fault.
+"""Stands before the app: refuses what is too large before it is read, and what is malformed; lets nobody push in.
 
-Gradio reads a body of any size, answers some that make no sense as if it had failed itself, and fetches pictures from
-the addresses that a program sends it.
+Gradio reads a body of any size, answers some that make no sense as if it had failed itself, fetches pictures from the
+addresses that a program sends it, and serves in order of arrival, however many come from one visitor.
 """
 
+import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -15,6 +17,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 LARGEST = 2**20  # bytes of a request, but for uploads
 LARGEST_UPLOAD = 10 * 2**20  # bytes
+ABREAST = 4  # drawings of one address that are read at a time; all are read one after another anyway
+DRAWINGS = "/component_server"  # where they are sent
 CLOSED = ("/proxy=", "/process_recording", "/deep_link")  # of Gradio's doors, those that nothing here needs
 
 
@@ -27,6 +31,24 @@ class Gate:
 
     def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
         self.app = app
+        self.lines: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}  # by address, with those who stand in it
+
+    @asynccontextmanager
+    async def in_line(self, scope: Message) -> AsyncIterator[None]:
+        """More than `ABREAST` of one address wait for one another, so that others need not wait for them."""
+        if not scope["path"].rstrip("/").endswith(DRAWINGS):
+            yield
+            return
+        address = (scope.get("client") or [""])[0]
+        places, standing = self.lines.setdefault(address, (asyncio.Semaphore(ABREAST), []))
+        standing.append(None)
+        try:
+            async with places:
+                yield
+        finally:
+            standing.pop()
+            if not standing:
+                del self.lines[address]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,7 +62,9 @@ class Gate:
             await send(message)
 
         try:
-            await self.app(scope, await checked(scope, receive), answer)
+            receive = await checked(scope, receive)  # first, for a body that never comes must not stand in line
+            async with self.in_line(scope):
+                await self.app(scope, receive, answer)
         except Exception as error:
             if answered:
                 raise
@@ -57,7 +81,7 @@ async def refuse(send: Send, status: int, sentence: str) -> None:
 
 
 async def checked(scope: Message, receive: Receive) -> Receive:
-    """`receive`, of no more than is allowed; of JSON that names files, all of it is looked at first."""
+    """`receive`, of no more than is allowed; but for uploads, all of it is read and looked at first."""
     if any(door in scope["path"] for door in CLOSED):
         raise Refused(404, "There is nothing here.")
     headers = dict(scope["headers"])
@@ -77,12 +101,13 @@ async def checked(scope: Message, receive: Receive) -> Receive:
             raise too_large
         return message
 
-    if scope["method"] != "POST" or upload or scope["path"].rstrip("/").endswith("/component_server"):
+    if scope["method"] != "POST" or upload:
         return counted
     messages = [await counted()]
     while messages[-1].get("more_body"):
         messages.append(await counted())
-    if names_an_address(b"".join(message.get("body", b"") for message in messages)):
+    drawing = scope["path"].rstrip("/").endswith(DRAWINGS)  # which names no file
+    if not drawing and names_an_address(b"".join(message.get("body", b"") for message in messages)):
         raise Refused(400, "A picture must be uploaded; addresses are not fetched.")
 
     async def again() -> Message:

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 
 import numpy as np
@@ -14,6 +15,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from benchmarks import running, serving
 from resnet import ink
 from resnet.drawings import DRAWINGS
 
@@ -174,6 +176,30 @@ def test_nothing_of_a_drawing_is_written_to_disk(demo, demo_folder, client):
     ask_the_pads_function(demo, {"network": "small", "strokes": DRAWINGS[8]})
     client.predict(strokes=DRAWINGS[8], api_name="/predict")
     assert files() == before
+
+
+def test_connections_that_stall_hold_nothing_up_and_it_stops_within_two_seconds(tmp_path):
+    with running.running_demo(tmp_path / "log", running.free_port()) as demo:
+        stalled = [socket.create_connection(("127.0.0.1", int(demo.url.rsplit(":")[-1].strip("/")))) for _ in range(50)]
+        for number, connection in enumerate(stalled):
+            path = ("gradio_api/heartbeat/s", "gradio_api/component_server/", "gradio_api/upload")[number % 3]
+            method, length = ("GET", 0) if number % 3 == 0 else ("POST", 500)
+            head = f"{method} /{path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            connection.send(f"{head}Content-Length: {length}\r\n\r\n".encode())
+        time.sleep(0.5)
+        begin = time.monotonic()
+        assert ask_the_pads_function(demo.url, {"network": "small", "strokes": DRAWINGS[2]})["digit"] == 2
+        assert time.monotonic() - begin < 1
+        demo.process.terminate()
+        assert demo.process.wait(timeout=2) is not None
+        for connection in stalled:
+            connection.close()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_visitor_who_pushes_in_does_not_starve_the_others():
+    waits = serving.beside_a_greedy_one(seconds=3)
+    assert waits["beside_ms"] < 2 * waits["alone_ms"]
 
 
 def start(*arguments):
