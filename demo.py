@@ -13,6 +13,11 @@ from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: it asks other hosts
 
+try:
+    import spaces  # on Hugging Face's ZeroGPU alone: lends a GPU, for seconds, to what it decorates
+except ImportError:
+    spaces = None
+
 import gradio as gr
 import numpy as np
 import torch
@@ -26,6 +31,7 @@ from resnet.drawings import DRAWINGS
 from resnet.inside import Cut
 from resnet.picture import MAX_PIXELS
 from resnet.recognizer import DEFAULT, SURE
+from resnet.stopwatch import seconds_a_drawing
 from sketchpad import PAGE_CSS, Gate, Inside, Picture, Readout, Sketchpad
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
@@ -48,15 +54,18 @@ class Networks:
 
     def load(self, name: str) -> Recognizer:
         """Raises `ValueError` with a sentence for visitors, which names no path of the server."""
-        if name not in self.paths:
-            raise ValueError(f"There is no network of that name; choose one of: {', '.join(self.paths)}.")
-        if name not in self.loaded:
+        if self.known(name) not in self.loaded:
             try:
                 self.loaded[name] = Recognizer.load(self.paths[name], self.device)
             except CheckpointError as error:
                 print(f"demo.py: {error}", file=sys.stderr)
                 raise ValueError(f"The file of the network {name} cannot be read; choose another.") from None
         return self.loaded[name]
+
+    def known(self, name: str) -> str:
+        if name not in self.paths:
+            raise ValueError(f"There is no network of that name; choose one of: {', '.join(self.paths)}.")
+        return name
 
     def read(self, image: np.ndarray, name: str, cuts: Cuts = ()) -> dict[str, Any]:
         """(28, 28) in [0, 1] -> a reading as `Sketchpad` describes it; a blank has no favourite."""
@@ -202,6 +211,14 @@ def build(networks: Networks) -> gr.Blocks:
         except ValueError as error:
             return html.escape(str(error))
 
+    def time_on_gpu(name: str) -> str:
+        """For this alone a visitor's quota of GPU time is spent; drawings are read by the CPU."""
+        try:
+            seconds = seconds_a_drawing(Recognizer.load(networks.paths[networks.known(name)], "cuda"))
+            return f"{name} reads a drawing in {1000 * seconds:.1f} ms on the GPU."
+        except ValueError as error:
+            return html.escape(str(error))
+
     with gr.Blocks(title="Draw a digit", delete_cache=(600, 600)) as page:
         with gr.Row(elem_id="header"):
             gr.Markdown("# Draw a digit")
@@ -231,6 +248,10 @@ def build(networks: Networks) -> gr.Blocks:
         with gr.Tab("Depth") as depth:
             experiment = gr.HTML(css_template=report.CSS, apply_default_css=False)
         about = gr.HTML(networks.describe(first), elem_id="about")
+        if spaces:
+            timed = gr.HTML()
+            lent = spaces.GPU(duration=5)(time_on_gpu)
+            gr.Button("Time this network on the GPU").click(lent, network, timed, api_visibility="private")
 
         upload = {"fn": read_picture, "inputs": [picture, network], "outputs": result, "api_visibility": "private"}
         picture.change(**upload, show_progress="hidden")
@@ -262,7 +283,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)  # a drawing is too little work to share; visitors share the cores
     try:
-        page = build(Networks(args.checkpoint, args.device))
+        page = build(Networks(args.checkpoint, args.device or ("cpu" if spaces else None)))
         page.launch(
             server_name=args.host,
             server_port=args.port,

@@ -9,9 +9,7 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -23,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script find
 from resnet import Recognizer, create, ink
 from resnet.checkpoint import SHIPPED
 from resnet.drawings import DRAWINGS
+from resnet.stopwatch import seconds_a_drawing
 
 ROOT = SHIPPED.parent
 FAMILY = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-DRAWN = 50  # times, to take the median of
 
 
 def train(network: str, flags: list[str], output: Path) -> float:
@@ -51,17 +49,6 @@ def multiply_adds(network: str) -> int:
     return counted.get_total_flops() // 2
 
 
-def seconds_a_drawing(recognizer: Recognizer) -> float:
-    """Median time from an image to ten probabilities, on one core, as the demo computes them."""
-    torch.set_num_threads(1)
-    image, times = ink.from_strokes(DRAWINGS[3])[None], []
-    for _ in range(DRAWN + 5):
-        start = time.perf_counter()
-        recognizer.probabilities(image)
-        times.append(time.perf_counter() - start)
-    return median(times[5:])  # the first ones find out how to compute
-
-
 def examples_read(recognizer: Recognizer) -> int:
     """How many of the pad's ten examples it reads."""
     images = np.stack([ink.from_strokes(DRAWINGS[digit]) for digit in range(10)])
@@ -71,6 +58,7 @@ def examples_read(recognizer: Recognizer) -> int:
 def measure(network: str, flags: list[str], output: Path) -> dict[str, Any]:
     seconds = train(network, flags, output)
     recognizer = Recognizer.load(output, "cpu")
+    torch.set_num_threads(1)  # as the demo computes
     return {
         "network": network,
         "parameters": recognizer.history["parameters"],

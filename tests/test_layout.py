@@ -39,7 +39,7 @@ MAY_IMPORT = {
         "playwright",
     },
     "train.py": {"resnet", "torch", "tqdm"},
-    "demo.py": {"report", "resnet", "sketchpad", "gradio", "starlette", "torch", "numpy", "PIL"},
+    "demo.py": {"report", "resnet", "sketchpad", "gradio", "spaces", "starlette", "torch", "numpy", "PIL"},
 }
 
 
