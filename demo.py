@@ -32,8 +32,9 @@ from resnet.inside import Cut
 from resnet.picture import MAX_PIXELS
 from resnet.recognizer import DEFAULT, SURE
 from resnet.stopwatch import seconds_a_drawing
-from sketchpad import PAGE_CSS, Gate, Inside, Picture, Readout, Sketchpad
+from sketchpad import PAGE_CSS, Gate, Inside, Picture, Prose, Readout, Sketchpad, translations
 
+SAY = translations()
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
 NO_INK = "There is no digit to be seen in this picture; choose one of a single digit on plain paper."
@@ -221,37 +222,37 @@ def build(networks: Networks) -> gr.Blocks:
 
     with gr.Blocks(title="Draw a digit", delete_cache=(600, 600)) as page:
         with gr.Row(elem_id="header"):
-            gr.Markdown("# Draw a digit")
+            Prose("<h1>Draw a digit</h1>")
             network = gr.Dropdown(
                 list(networks.paths),
                 value=first,
-                label="Network",
+                label=SAY("Network"),
                 container=False,
                 filterable=False,
                 scale=0,
                 min_width=180,
             )
-        with gr.Tab("Draw"):
+        with gr.Tab(SAY("Draw")):
             with gr.Row():
                 with gr.Column(min_width=300):
                     Sketchpad(read_drawing, [DRAWINGS[digit] for digit in range(10)], first)
                 with gr.Column(min_width=300):
                     Readout(live=True, invitation="Draw a digit, or choose an example.")
             Inside(look_inside, first)
-        with gr.Tab("Upload"), gr.Row():
+        with gr.Tab(SAY("Upload")), gr.Row():
             with gr.Column(min_width=300):
-                picture = Picture(label="A photo or picture of one digit", sources=["upload"], height=320)
+                picture = Picture(label=SAY("A photo or picture of one digit"), sources=["upload"], height=320)
             with gr.Column(min_width=300):
                 result = Readout(live=False, invitation="Upload a picture of one digit.")
-        with gr.Tab("Training") as training:
-            history, opened = gr.HTML(css_template=report.CSS, apply_default_css=False), gr.State(False)
-        with gr.Tab("Depth") as depth:
-            experiment = gr.HTML(css_template=report.CSS, apply_default_css=False)
-        about = gr.HTML(networks.describe(first), elem_id="about")
+        with gr.Tab(SAY("Training")) as training:
+            history, opened = Prose(css=report.CSS), gr.State(False)
+        with gr.Tab(SAY("Depth")) as depth:
+            experiment = Prose(css=report.CSS)
+        about = Prose(networks.describe(first), elem_id="about")
         if spaces:
-            timed = gr.HTML()
+            timed = Prose()
             lent = spaces.GPU(duration=5)(time_on_gpu)
-            gr.Button("Time this network on the GPU").click(lent, network, timed, api_visibility="private")
+            gr.Button(SAY("Time this network on the GPU")).click(lent, network, timed, api_visibility="private")
 
         upload = {"fn": read_picture, "inputs": [picture, network], "outputs": result, "api_visibility": "private"}
         picture.change(**upload, show_progress="hidden")
@@ -293,6 +294,7 @@ def main() -> None:
             run_history=False,
             ssr_mode=False,
             max_file_size="10mb",
+            i18n=SAY,
             app_kwargs={"middleware": [Middleware(Gate)]},
         )
     except (ValueError, OSError) as error:

@@ -5,6 +5,7 @@ its readings to the readout in the browser, as `sketchpad:reading` events of the
 a detour by the server.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 HERE = Path(__file__).parent
+WORDS = json.loads((HERE / "words.json").read_text("utf-8"))  # by language, what each English sentence is in it
 PAGE_CSS = HERE / "page.css"  # for `launch`: room for the two on a laptop and on a phone
 
 
@@ -59,6 +61,14 @@ class Inside(gr.HTML):
         super().__init__(**_files("inside"), server_functions=[look_inside], network=network, **kwargs)
 
 
+class Prose(gr.HTML):
+    """HTML whose sentences are told in the browser's language."""
+
+    def __init__(self, value: str = "", css: str = "", **kwargs: Any) -> None:
+        script = _script("watch('value', () => translateAll(element))\ntranslateAll(element)\n")
+        super().__init__(value, css_template=css, js_on_load=script, apply_default_css=False, **kwargs)
+
+
 class Picture(gr.Image):
     """A picture whose value is the path of the file as it came: its reader sees its size, or that it is none, first."""
 
@@ -70,4 +80,15 @@ class Picture(gr.Image):
 
 def _files(name: str) -> dict[str, Any]:
     template, style, script = ((HERE / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
-    return {"html_template": template, "css_template": style, "js_on_load": script, "apply_default_css": False}
+    return {"html_template": template, "css_template": style, "js_on_load": _script(script), "apply_default_css": False}
+
+
+def _script(script: str) -> str:
+    """With the words before it; each script runs as a function of its own."""
+    return f"const WORDS = {json.dumps(WORDS)}\n{(HERE / 'words.js').read_text('utf-8')}\n{script}"
+
+
+def translations() -> gr.I18n:
+    """For Gradio's own components: it looks the key up in the browser's language, and in English otherwise."""
+    english = {key: key for key in next(iter(WORDS.values()))}
+    return gr.I18n(en=english, **{language: english | words for language, words in WORDS.items()})

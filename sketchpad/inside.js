@@ -20,6 +20,8 @@ const strip = Array.from({ length: 10 }, (_, name) => {
   return { column, fill: column.querySelector(".fill"), ghost: column.querySelector(".ghost") }
 })
 
+translateAll(element)
+
 // Asking: only while it is open, one request at a time, then the newest drawing
 
 async function ask() {
@@ -32,7 +34,7 @@ async function ask() {
     const shown = { network, strokes: latest.strokes, cuts: cuts(), open: blocks.size ? open : null }
     const seen = await server.look_inside(shown)
     if (shown.network !== network) stale = true
-    else if (!seen || seen.error) note.textContent = seen?.error ?? "The server does not answer."
+    else if (!seen || seen.error) note.textContent = translate(seen?.error ?? "The server does not answer.")
     else show(seen.blocks)
   }
   asking = false
@@ -79,7 +81,7 @@ function showStrip(reading) {
 }
 
 function wipe() {
-  note.textContent = "Draw a digit to see the blocks at work."
+  note.textContent = translate("Draw a digit to see the blocks at work.")
   for (const { canvases, ratio, fill } of blocks.values()) {
     for (const canvas of Object.values(canvases)) canvas.width = canvas.width // that wipes it
     ratio.textContent = ""
@@ -88,7 +90,7 @@ function wipe() {
 }
 
 function show(seen) {
-  note.textContent = seen.length ? "" : "This network has no shortcuts, so there is nothing to compare."
+  note.textContent = seen.length ? "" : translate("This network has no shortcuts, so there is nothing to compare.")
   for (const { name, ratio, maps } of seen) {
     if (!blocks.has(name)) blocks.set(name, makeBlock(name, Boolean(maps)))
     const block = blocks.get(name)
@@ -111,7 +113,7 @@ function makeBlock(name, open) {
   const canvases = {}
   for (const [part, label] of PARTS) {
     const row = document.createElement("div")
-    row.innerHTML = "<span>" + label + "</span><canvas role='img' aria-label='" + label + " of " + name + "'></canvas>"
+    row.innerHTML = "<span>" + label + "</span><canvas role='img' aria-label='Channels of " + name + ": " + label + "'></canvas>"
     canvases[part] = row.querySelector("canvas")
     maps.append(row)
   }
@@ -129,6 +131,7 @@ function makeBlock(name, open) {
   dropF.addEventListener("click", () => drop(block, "F", dropF))
   dropX.addEventListener("click", () => drop(block, "shortcut", dropX))
   setOpen(open)
+  translateAll(root)
   board.append(root)
   return block
 }

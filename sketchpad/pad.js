@@ -181,6 +181,7 @@ props.examples.forEach((strokes, digit) => {
   button.addEventListener("click", () => showExample(scaled))
   element.querySelector(".examples").append(button)
 })
+translateAll(element)
 
 // Asking: one request at a time, then the newest drawing; nothing is asked about an empty pad
 

@@ -49,11 +49,12 @@ function show(reading, final) {
     pixels.data[4 * i + 3] = 255
   }
   seen.putImageData(pixels, 0, 0)
-  sentence.textContent = say(reading)
+  sentence.textContent = translate(say(reading))
   const news = spoken.textContent !== sentence.textContent
   if (final && news) spoken.textContent = sentence.textContent // while the pen moves it would never stop talking
 }
 
+translateAll(element)
 if (props.live) {
   document.addEventListener("sketchpad:reading", (event) => show(event.detail.reading, event.detail.final))
 } else {

@@ -235,7 +235,7 @@ def test_dropping_parts_moves_the_bars_and_leaves_a_line_where_they_were(page):
     page.reads(8)
     whole = page.percentages()
     page.page.locator("summary").click()
-    page.page.wait_for_selector(".block")
+    page.page.wait_for_selector(".blocks .block")
     for part in ("drop F(x)", "drop x"):
         page.page.get_by_role("button", name=part).nth(2).click()
     page.wait_for(page.percentages, lambda now: max(abs(a - b) for a, b in zip(now, whole, strict=True)) > 5)
@@ -252,7 +252,7 @@ def test_dropping_parts_moves_the_bars_and_leaves_a_line_where_they_were(page):
 def test_inside_follows_the_network_chosen(page):
     page.draw(4)
     page.page.locator("summary").click()
-    page.page.wait_for_selector(".block")
+    page.page.wait_for_selector(".blocks .block")
     page.page.get_by_role("button", name="drop x").first.click()
     page.page.get_by_role("combobox", name="Network").click()
     page.page.get_by_role("option", name="tutorial").click()
@@ -292,7 +292,7 @@ def test_training_is_no_wider_than_a_phone(open_page):
 def test_the_network_may_change_without_training_being_asked_for(page):
     choose_network(page, "tutorial")
     page.wait_for(page.page.locator("#about").inner_text, lambda text: "42,790 parameters" in text)
-    assert page.page.locator("h3").count() == 0
+    assert page.page.locator("h2").count() == 0
 
 
 @pytest.mark.parametrize("screen", [LAPTOP, PHONE], ids=["laptop", "phone"])
