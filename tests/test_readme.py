@@ -11,7 +11,7 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from PIL import Image
 
-from benchmarks import family, handwriting
+from benchmarks import family, handwriting, page, serving, training
 from resnet import ARCHITECTURES, Recognizer, checkpoint
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -105,6 +105,41 @@ def test_the_errors_by_depth_are_those_of_the_json():
 def test_the_familys_rows_are_those_of_the_json():
     for measured in json.loads((ROOT / "benchmarks/family.json").read_text()):
         assert family.row(measured) in README.splitlines()
+
+
+def test_the_figures_of_speed_are_those_of_the_jsons():
+    text = " ".join(README.split())
+    names = ("training", "page", "serving")
+    measured = {name: json.loads((ROOT / f"benchmarks/{name}.json").read_text()) for name in names}
+    for sentence in training.sentences(measured["training"]) + page.sentences(measured["page"]):
+        assert sentence in text
+    for row in measured["serving"]["visitors"]:
+        assert serving.sentence(row) in README.splitlines()
+
+
+def test_every_test_that_a_promise_names_is_there():
+    tests = "".join(path.read_text("utf-8") for path in ROOT.glob("tests/test_*.py"))
+    named = re.findall(r"`(test_\w+)`", README)
+    assert len(named) > 10
+    for name in named:
+        assert f"def {name}(" in tests, name
+
+
+def figures(text):
+    """All commands, and all numbers by line of table or in the text; links and what is said of languages left out."""
+    body = text.split("---", 2)[-1] if text.startswith("---") else text
+    blocks = re.findall(r"```.*?```", body, re.S)
+    rows = [re.findall(r"`[^`]+`|[\d.,]*\d", line) for line in body.splitlines() if line.startswith("|")]
+    prose = "\n".join(line for line in re.sub(r"```.*?```", "", body, flags=re.S).splitlines() if line[:1] != "|")
+    code = sorted(set(re.findall(r"`([^`]+)`", " ".join(prose.split()))))
+    numbers = sorted(re.findall(r"\d[\d.,]*\d|\d", re.sub(r"`[^`]+`|\(http[^)]*\)", "", " ".join(prose.split()))))
+    return {"blocks": blocks, "rows": rows, "code": code, "numbers": numbers}
+
+
+def test_the_chinese_readme_has_the_same_commands_tables_and_figures():
+    english, chinese = figures(README), figures((ROOT / "README.zh.md").read_text("utf-8"))
+    for kind in english:
+        assert chinese[kind] == english[kind], kind
 
 
 def test_the_front_matter_agrees_with_the_requirements():
