@@ -19,7 +19,7 @@ LARGEST = 2**20  # bytes of a request, but for uploads
 LARGEST_UPLOAD = 10 * 2**20  # bytes
 ABREAST = 4  # drawings of one address that are read at a time; all are read one after another anyway
 DRAWINGS = "/component_server"  # where they are sent
-CLOSED = ("/proxy=", "/process_recording", "/deep_link")  # of Gradio's doors, those that nothing here needs
+CLOSED = ("/proxy=", "/file=http", "/process_recording", "/deep_link")  # of Gradio's doors, what nothing here needs
 
 
 class Refused(Exception):

@@ -189,7 +189,7 @@ def test_files_of_the_server_are_no_pictures_to_be_read(server):
 )
 def test_nothing_is_served_but_the_pages_own_files(server, form, path):
     status, _ = ask(server, "GET", form.format(path))
-    assert 300 <= status < 500
+    assert 400 <= status < 500
 
 
 def test_a_symbolic_link_among_the_uploads_serves_nothing(server):
