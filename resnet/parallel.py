@@ -30,10 +30,10 @@ def join() -> None:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which torchrun ends those that do not end by themselves
     if rank():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)  # ends at once, even where it waits for the others
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once, even where it waits for the others
 
 
 def leave() -> None:
