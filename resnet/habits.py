@@ -7,7 +7,7 @@ pixels from the left and the top.
 import torch
 from torch import Tensor
 
-SLASHED, FLAGGED, FOOTED, BARRED = 0.25, 0.3, 0.2, 0.25  # shares of the zeros, the ones, the ones, the sevens
+SLASHED, FLAGGED, FOOTED, BARRED = 0.25, 0.25, 0.2, 0.25  # shares of the zeros, the ones, the ones, the sevens
 
 
 def add(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -37,14 +37,11 @@ def _open(images: Tensor) -> Tensor:
 
 
 def _flag(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """From the stem's top, down to its left: never as level as a seven's, and the more level the shorter.
-
-    At 20 to 65 degrees from the stem, at the wide ones more often: these are the ones that are taken for a seven.
-    """
-    (top, bottom), angle = _ends(ink), 20 + 45 * torch.rand(len(ink), generator=generator).sqrt()
+    """From the stem's top, down to its left: never as level as a seven's, and the more level the shorter."""
+    (top, bottom), angle = _ends(ink), _uniform(len(ink), 20, 65, generator)
     stem = torch.atan2(*(bottom - top).T.flip(0)).rad2deg()
     direction = (stem + angle.to(stem)).clamp(max=155)  # degrees: 90 is down, 180 is to the left
-    longest = 7 + 10 * ((155 - direction) / 20).clamp(0, 1)
+    longest = 6 + 8 * ((155 - direction) / 20).clamp(0, 1)
     return _line(top, direction, (0, 0), (3, longest[:, None].cpu()), generator)
 
 
