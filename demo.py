@@ -5,17 +5,21 @@ import html
 import math
 import os
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: it asks other hosts
+# before gradio is imported: it asks other hosts, and keeps uploads among those of other programs
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_TEMP_DIR", f"{tempfile.gettempdir()}/draw-a-digit-{getattr(os, 'getuid', int)()}")
 
-try:
-    import spaces  # on Hugging Face's ZeroGPU alone: lends a GPU, for seconds, to what it decorates
-except ImportError:
+if os.environ.get("SPACES_ZERO_GPU"):  # Hugging Face's: lends a GPU, for seconds, to what it decorates
+    import spaces
+else:
     spaces = None
 
 import gradio as gr
@@ -38,6 +42,8 @@ SAY = translations()
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
 NO_INK = "There is no digit to be seen in this picture; choose one of a single digit on plain paper."
+UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])
+UPLOADS_KEPT = 300  # seconds
 MAX_CUTS = 200  # resnet152 has 50 blocks of two parts each
 Cuts = Sequence[Cut]
 NETWORK_CHOSEN = "(name) => document.dispatchEvent(new CustomEvent('sketchpad:network', { detail: name }))"
@@ -114,8 +120,26 @@ def open_picture(path: str) -> Image.Image:
             if max(upright.size) > 1024:
                 upright.thumbnail((1024, 1024))
             return upright
+    except FileNotFoundError:
+        raise ValueError("This picture is not kept any longer; upload it again.") from None
     except (OSError, SyntaxError, Image.DecompressionBombError):
         raise ValueError(NOT_A_PICTURE) from None
+
+
+def sweep(folder: Path, seconds: float) -> None:
+    """Deletes the files in it that are older than that."""
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and path.stat().st_mtime < time.time() - seconds:
+                path.unlink()
+        except OSError:  # another was faster, or may keep it
+            pass
+
+
+def keep_sweeping() -> None:
+    while True:
+        sweep(UPLOADS, UPLOADS_KEPT)
+        time.sleep(60)
 
 
 def as_lists(maps: np.ndarray) -> dict[str, Any]:
@@ -146,7 +170,7 @@ def build(networks: Networks) -> gr.Blocks:
     first = next(iter(networks.paths))
 
     def read_drawing(request: Any) -> dict[str, Any]:
-        """What the pad sends; never raises, for the pad shows a sentence but no exception."""
+        """What the pad sends; raises for no visitor's fault, for the pad shows a sentence but no exception."""
         try:
             with networks.turn:
                 return networks.read(*what_was_sent(request))
@@ -212,13 +236,13 @@ def build(networks: Networks) -> gr.Blocks:
     def time_on_gpu(name: str) -> str:
         """For this alone a visitor's quota of GPU time is spent; drawings are read by the CPU."""
         try:
-            networks.load(name)  # says it in a sentence where its file is none
+            networks.load(name)  # a sentence where its file is none
             seconds = seconds_a_drawing(Recognizer.load(networks.paths[name], "cuda"))
             return f"{name} reads a drawing in {1000 * seconds:.1f} ms on the GPU."
         except ValueError as error:
             return html.escape(str(error))
 
-    with gr.Blocks(title="Draw a digit", delete_cache=(60, 300)) as page:
+    with gr.Blocks(title="Draw a digit") as page:
         with gr.Row(elem_id="header"):
             Prose("<h1>Draw a digit</h1>")
             network = gr.Dropdown(
@@ -270,7 +294,7 @@ def build(networks: Networks) -> gr.Blocks:
         gr.api(inside, api_name="inside")
         image, reply = Picture(label="image", visible=False), gr.JSON(visible=False)
         gr.Button(visible=False).click(predict_image, image, reply, api_name="predict_image")
-    return page
+    return page.queue(max_size=100, api_open=False)  # nobody passes by the queue
 
 
 def main() -> None:
@@ -283,6 +307,7 @@ def main() -> None:
     torch.set_num_threads(1)  # a drawing is too little work to share; visitors share the cores
     try:
         page = build(Networks(args.checkpoint, args.device or ("cpu" if spaces else None)))
+        threading.Thread(target=keep_sweeping, daemon=True).start()
         page.launch(
             server_name=args.host,
             server_port=args.port,

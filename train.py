@@ -1,6 +1,7 @@
 """Train a residual network to read digits: the standard loop on MNIST's training images. `python train.py --help`"""
 
 import argparse
+import math
 import platform
 import signal
 import sys
@@ -106,6 +107,8 @@ def train(
                 shares = team.shares(progress)
                 train_loss = team.mean(train_one_epoch(team.model, shares, optimizer, scheduler, precision))
             loss, accuracy = evaluate(model, data.Batches(held_out, 1000))
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"at its end: the loss of the images held out is {loss:g}")
             history["epochs"].append({"train_loss": train_loss, "held_out_loss": loss, "held_out_accuracy": accuracy})
             save()
             done = epoch + 1
@@ -119,9 +122,7 @@ def train(
         history["test"] = test = examine(model, data.Batches(test_set, 1000))
         save()
     except FloatingPointError as error:
-        raise FloatingPointError(
-            f"epoch {done + 1} of {settings.epochs}: {error}; start anew with a lower --lr"
-        ) from None
+        raise FloatingPointError(f"epoch {done + 1}, {error}; start anew with a lower --lr") from None
     except KeyboardInterrupt:
         kept = f"{done} of {settings.epochs} epochs are kept; to go on: python train.py --resume --output {output}"
         sys.exit(f"\nstopped: {kept if done else 'no epoch was finished, so nothing is kept'}")

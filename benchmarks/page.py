@@ -24,7 +24,7 @@ from benchmarks.running import CHROMIUM_FLAGS, ROOT, find_chromium, free_port, r
 from resnet.drawings import DRAWINGS
 
 USABLE = "document.querySelectorAll('.examples button').length === 10"
-# From the newest move that an answer is for (its own time, by the browser) to after the frame that paints the answer.
+# From the first move since the last answer (by the browser's own time) to after the frame that paints the next answer.
 WATCH = """() => {
   window.waits = []
   let moved = null

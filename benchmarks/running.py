@@ -33,7 +33,7 @@ class Demo(NamedTuple):
 def running_demo(log: Path, port: int, command: Sequence[str] = ("demo.py",)) -> Iterator[Demo]:
     """`python demo.py`, from its first answer on, until it is ended. What it prints goes to `log`, uploads beside it.
 
-    Raises `ChildProcessError` where it ends by itself.
+    Raises `ChildProcessError` where it ends by itself, or gives none within a minute.
     """
     url = f"http://127.0.0.1:{port}/"
     arguments = [sys.executable, *command, "--device", "cpu", "--port", str(port)]
@@ -41,8 +41,9 @@ def running_demo(log: Path, port: int, command: Sequence[str] = ("demo.py",)) ->
     with log.open("w") as output:
         process = subprocess.Popen(arguments, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
     try:
+        end = time.monotonic() + 60
         while True:
-            if process.poll() is not None:
+            if process.poll() is not None or time.monotonic() > end:
                 raise ChildProcessError(log.read_text())
             try:
                 urllib.request.urlopen(url, timeout=1)
@@ -52,7 +53,11 @@ def running_demo(log: Path, port: int, command: Sequence[str] = ("demo.py",)) ->
         yield Demo(url, process)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def free_port() -> int:

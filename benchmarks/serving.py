@@ -91,11 +91,11 @@ def part_of(strokes: list[list[list[float]]], share: float) -> list[list[list[fl
     return part
 
 
-def component(url: str) -> int:
-    """The pad's number in the page."""
+def component(url: str, function: str = "read_strokes") -> int:
+    """The number in the page of the component that has this function: the pad's."""
     with urllib.request.urlopen(url + "config", timeout=10) as response:
         components = json.loads(response.read())["components"]
-    return next(each["id"] for each in components if "read_strokes" in each["props"].get("server_fns", ()))
+    return next(each["id"] for each in components if function in each["props"].get("server_fns", ()))
 
 
 def visit(url: str, pad: int, visitor: int, seconds: float, grown: list[list[bytes]], answers: list[Answer]) -> None:
@@ -202,16 +202,18 @@ def load(seconds: float, visitors: tuple[int, ...]) -> list[dict[str, Any]]:
     return measured
 
 
-def soak(minutes: float, visitors: int = 32) -> list[dict[str, Any]]:
-    """What the server holds after each tenth of the time."""
+def soak(minutes: float, visitors: int = 32) -> None:
+    """Prints what the server holds at first, and after each tenth of the time."""
+
+    def told(held: dict[str, float]) -> None:
+        print(", ".join(f"{name} {value:.0f}" for name, value in held.items()), flush=True)
+
     with demo() as running:
         in_another_process(running.url, visitors, 5)
-        seen = [holdings(running.process.pid)]
+        told(holdings(running.process.pid))
         for _ in range(10):
             answers = in_another_process(running.url, visitors, 6 * minutes)
-            seen.append(holdings(running.process.pid) | summary(answers, visitors, 6 * minutes))
-            print(", ".join(f"{name} {value:.0f}" for name, value in seen[-1].items()), flush=True)
-    return seen
+            told(holdings(running.process.pid) | summary(answers, visitors, 6 * minutes))
 
 
 def beside_a_greedy_one(seconds: float, visitors: int = 16, connections: int = 40) -> dict[str, float]:

@@ -24,6 +24,7 @@ def export(trained: checkpoint.Checkpoint, path: Path) -> None:
         input_names=["digits"],
         output_names=["probabilities"],
         dynamic_shapes=({0: torch.export.Dim("N")},),
+        dynamo=True,
         external_data=False,
         verbose=False,
     )

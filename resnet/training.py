@@ -48,9 +48,7 @@ def train_one_epoch(
         count += len(labels)
     if not math.isfinite(total):
         step = torch.stack(losses).isfinite().tolist().index(False)
-        raise FloatingPointError(
-            f"the loss of step {step + 1} is {losses[step]:g}, at the learning rate {rates[step]:g}"
-        )
+        raise FloatingPointError(f"step {step + 1}: the loss is {losses[step]:g}, at the learning rate {rates[step]:g}")
     return float(total / count)
 
 

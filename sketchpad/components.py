@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 HERE = Path(__file__).parent
-WORDS = json.loads((HERE / "words.json").read_text("utf-8"))  # by language, what each English sentence is in it
+WORDS = json.loads((HERE / "common.json").read_text("utf-8"))  # by language, what each English sentence is in it
 PAGE_CSS = HERE / "page.css"  # for `launch`: room for the two on a laptop and on a phone
 
 
@@ -84,8 +84,8 @@ def _files(name: str) -> dict[str, Any]:
 
 
 def _script(script: str) -> str:
-    """With the words before it; each script runs as a function of its own."""
-    return f"const WORDS = {json.dumps(WORDS)}\n{(HERE / 'words.js').read_text('utf-8')}\n{script}"
+    """With what all share before it, for each script runs as a function of its own."""
+    return f"const WORDS = {json.dumps(WORDS)}\n{(HERE / 'common.js').read_text('utf-8')}\n{script}"
 
 
 def translations() -> gr.I18n:

@@ -7,19 +7,24 @@ addresses that a program sends it, and serves in order of arrival, however many 
 import asyncio
 import json
 import sys
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+GATE = Path(__file__).resolve()
+ROOT = GATE.parent.parent
 LARGEST = 2**20  # bytes of a request, but for uploads
 LARGEST_UPLOAD = 10 * 2**20  # bytes
 ABREAST = 4  # drawings of one address that are read at a time; all are read one after another anyway
 DRAWINGS = "/component_server"  # where they are sent
-CLOSED = ("/proxy=", "/file=http", "/process_recording", "/deep_link")  # of Gradio's doors, what nothing here needs
+# Of Gradio's doors, those that nothing here needs; some fetch what they are told to.
+CLOSED = ("/proxy=", "/file=http", "/file/", "/process_recording", "/deep_link")
 
 
 class Refused(Exception):
@@ -70,8 +75,16 @@ class Gate:
                 raise
             if not isinstance(error, Refused):
                 print(f"refused {scope['method']} {scope['path'][:100]!r}: {type(error).__name__}", file=sys.stderr)
+                if is_ours(error):
+                    traceback.print_exception(error)
                 error = Refused(400, "This request makes no sense here; reload the page.")
             await refuse(send, *error.args)
+
+
+def is_ours(error: Exception) -> bool:
+    """Did this program fail, and not only Gradio with what it was sent?"""
+    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    return any(ROOT in file.parents and file != GATE and "site-packages" not in file.parts for file in files)
 
 
 async def refuse(send: Send, status: int, sentence: str) -> None:
@@ -84,11 +97,10 @@ async def checked(scope: Message, receive: Receive) -> Receive:
     """`receive`, of no more than is allowed; but for uploads, all of it is read and looked at first."""
     if any(door in scope["path"] for door in CLOSED):
         raise Refused(404, "There is nothing here.")
-    headers = dict(scope["headers"])
-    upload = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
+    upload = scope["path"].rstrip("/").endswith("/upload")
     limit = LARGEST_UPLOAD if upload else LARGEST
     too_large = Refused(413, f"This is larger than {limit // 2**20} MB, which is all that is read here.")
-    announced = headers.get(b"content-length", b"0")
+    announced = dict(scope["headers"]).get(b"content-length", b"0")
     if not announced.isdigit() or int(announced) > limit:
         raise too_large
     read = 0

@@ -32,7 +32,7 @@ async function ask() {
     stale = false
     const open = [...blocks.values()].filter((block) => !block.maps.hidden).map((block) => block.name)
     const shown = { network, strokes: latest.strokes, cuts: cuts(), open: blocks.size ? open : null }
-    const seen = await server.look_inside(shown)
+    const seen = await Promise.race([server.look_inside(shown), after(PATIENCE)])
     if (shown.network !== network) stale = true
     else if (!seen || seen.error) note.textContent = translate(seen?.error ?? "The server does not answer.")
     else show(seen.blocks)

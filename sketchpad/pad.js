@@ -3,7 +3,6 @@
 
 const PEN = 0.055 // of the pad's side
 const STEP = 0.004 // of the pad's side: nearer points add nothing
-const PATIENCE = 5000 // ms, for an answer: later it is as good as none
 const RETRY = 1000 // ms, while the server does not answer
 const REPLAY = 700 // ms, for an example
 
@@ -213,10 +212,6 @@ async function ask() {
     }
   }
   asking = false
-}
-
-function after(milliseconds) {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds))
 }
 
 function show(reading, final) {

@@ -91,10 +91,10 @@ def read(demo, strokes):
 
 
 def test_whatever_is_sent_to_the_pads_functions_is_answered(server, fuzzed):
-    pad = component(server.url)
+    pad, inside = component(server.url), component(server.url, "look_inside")
     known = st.fixed_dictionaries(
-        {"session_hash": st.just("s"), "component_id": st.sampled_from([pad, pad + 3]), "data": DATA | ANY_JSON}
-        | {"fn_name": st.sampled_from(["read_strokes", "look_inside"])}
+        {"session_hash": st.just("s"), "data": DATA | ANY_JSON}
+        | {"component_id": st.sampled_from([pad, inside]), "fn_name": st.sampled_from(["read_strokes", "look_inside"])}
     )
     any_call = st.fixed_dictionaries(
         {}, optional={"session_hash": ANY_JSON, "component_id": COMPONENTS, "fn_name": NAMES, "data": ANY_JSON}
@@ -113,6 +113,7 @@ def test_whatever_is_sent_to_the_api_is_answered(server, fuzzed, name):
         status, answer = ask(server, "POST", f"/gradio_api/call/{name}", json.dumps(call), JSON)
         if status == 200:
             ask(server, "GET", f"/gradio_api/call/{name}/{json.loads(answer)['event_id']}")  # its result
+        assert ask(server, "POST", f"/gradio_api/run/{name}", json.dumps(call), JSON)[0] >= 400  # past the queue
 
     fuzzed(CALLS | ANY_JSON, answered)
 
@@ -159,6 +160,24 @@ def test_addresses_are_not_fetched(server, path):
     for body in ({"data": [{"path": path}]}, {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}):
         status, answer = ask(server, "POST", "/gradio_api/call/predict_image", json.dumps(body), JSON)
         assert status == 400 and b"addresses are not fetched" in answer
+
+
+def test_a_content_type_that_says_two_things_opens_no_door(server):
+    connection = http.client.HTTPConnection(server.url.split("/")[2], timeout=10)
+    body = json.dumps({"data": [{"path": "https://example.org/a.png"}]}).encode()
+    connection.putrequest("POST", "/gradio_api/call/predict_image")
+    for name, value in (("Type", "application/json"), ("Type", "multipart/form-data"), ("Length", len(body))):
+        connection.putheader(f"Content-{name}", value)
+    connection.endheaders(body)
+    response = connection.getresponse()
+    assert response.status == 400 and b"addresses are not fetched" in response.read()
+    connection.close()
+
+
+@pytest.mark.parametrize("door", ["file/", "file=", "proxy="])
+def test_the_server_is_no_proxy(server, door):
+    status, answer = ask(server, "GET", f"/gradio_api/{door}https://example.org/a.png")
+    assert status == 404 and b"There is nothing here" in answer
 
 
 def test_files_of_the_server_are_no_pictures_to_be_read(server):

@@ -134,6 +134,14 @@ def test_weights_that_are_not_finite_are_refused(trained, tmp_path, value):
         checkpoint.load(tmp_path / "a.pt")
 
 
+def test_weights_without_numbers_are_refused(trained, tmp_path):
+    trained.weights = {name: value.to("meta") for name, value in trained.weights.items()}
+    trained.history["surplus"] = "x" * 300_000  # or the file were too small
+    checkpoint.save(trained, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="is not finite"):
+        checkpoint.load(tmp_path / "a.pt")
+
+
 def stretched(value):
     return value[:1].clone().expand(value.shape) if value.dim() else value
 
@@ -182,6 +190,7 @@ def test_a_small_file_of_a_large_network_takes_little_memory(trained, tmp_path):
         (["epochs", 0, "train_loss"], float("nan")),
         (["epochs", 0, "held_out_accuracy"], 99.7),
         (["temperature"], 0),
+        (["temperature"], 2**1100),
         (["test"], True),
         (["test", "confusion"], [[1] * 10] * 9),
         (["test", "confusion"], [["1"] * 10] * 10),

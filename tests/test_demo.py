@@ -1,6 +1,7 @@
 """demo.py without a browser: the API beside the page, and how it starts."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from benchmarks import running, serving
+from demo import UPLOADS_KEPT, open_picture, sweep
 from resnet import ink
 from resnet.drawings import DRAWINGS
 
@@ -184,7 +186,8 @@ def test_connections_that_stall_hold_nothing_up_and_it_stops_within_two_seconds(
         for number, connection in enumerate(stalled):
             path = ("gradio_api/heartbeat/s", "gradio_api/component_server/", "gradio_api/upload")[number % 3]
             method, length = ("GET", 0) if number % 3 == 0 else ("POST", 500)
-            head = f"{method} /{path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            kind = ("application/json", "multipart/form-data; boundary=x")[number % 2]
+            head = f"{method} /{path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\n"
             connection.send(f"{head}Content-Length: {length}\r\n\r\n".encode())
         time.sleep(0.5)
         begin = time.monotonic()
@@ -200,6 +203,17 @@ def test_connections_that_stall_hold_nothing_up_and_it_stops_within_two_seconds(
 def test_a_visitor_who_pushes_in_does_not_starve_the_others():
     waits = serving.beside_a_greedy_one(seconds=3)
     assert waits["beside_ms"] < 2 * waits["alone_ms"]
+
+
+def test_what_was_uploaded_is_swept_away_when_it_is_old(tmp_path):
+    for name, age in (("old.png", 400), ("new.png", 200)):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / name).write_text("")
+        os.utime(tmp_path / "a" / name, (0, time.time() - age))
+    sweep(tmp_path, UPLOADS_KEPT)
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["new.png"]
+    with pytest.raises(ValueError, match="not kept any longer"):
+        open_picture(str(tmp_path / "a" / "old.png"))
 
 
 def start(*arguments):

@@ -113,6 +113,9 @@ def test_the_figures_of_speed_are_those_of_the_jsons():
     measured = {name: json.loads((ROOT / f"benchmarks/{name}.json").read_text()) for name in names}
     for sentence in training.sentences(measured["training"]) + page.sentences(measured["page"]):
         assert sentence in text
+    assert len({run["seed"] for run in measured["training"]["fast"]}) == 10
+    assert len(measured["training"]["baseline"]["seconds"]) == 3
+    assert tuple(row["visitors"] for row in measured["serving"]["visitors"]) == serving.VISITORS
     for row in measured["serving"]["visitors"]:
         assert serving.sentence(row) in README.splitlines()
 

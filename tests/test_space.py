@@ -1,4 +1,4 @@
-"""The app as a host runs it: another user, nothing to write to, no network, little memory, behind a path of its own."""
+"""The app as a host runs it: no rights, nothing to write to, no network, little memory, behind a path of its own."""
 
 import http.client
 import os
@@ -178,7 +178,7 @@ def test_on_zerogpu_one_button_spends_the_quota_and_drawing_does_not(hosted, pro
     _, hook, temporary = program
     spent = temporary / "spent"
     (hook / "spaces.py").write_text(FAKE.format(log=str(spent)))
-    _, port, _ = hosted()
+    _, port, _ = hosted(SPACES_ZERO_GPU="true")
     with chromium.new_context(**LAPTOP) as context:
         page = Page(context.new_page(), f"http://127.0.0.1:{port}/")
         page.draw(5)

@@ -1,4 +1,4 @@
-"""The page speaks the browser's language: whatever it says is in the table, and nothing else is."""
+"""The page speaks the browser's language: whatever it says is in the table."""
 
 import re
 

@@ -1,4 +1,11 @@
-// What the page says, in the browser's language. English sentences are the keys of WORDS; {} stands for what varies.
+// What all scripts here share: patience, and what the page says, in the browser's language.
+// English sentences are the keys of WORDS; {} stands for what varies.
+
+const PATIENCE = 5000 // ms, for an answer: later it is as good as none
+
+function after(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds))
+}
 
 const [language, sentences] =
   Object.entries(WORDS).find(([name]) => navigator.language.toLowerCase().startsWith(name)) ?? ["en", {}]
