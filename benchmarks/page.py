@@ -130,7 +130,10 @@ def main() -> None:
     args = parser.parse_args()
     if find_chromium() is None:
         sys.exit("page.py needs Chromium on the PATH, for example: apt-get install chromium")
-    measured = measure(args.repeats, args.moves)
+    try:
+        measured = measure(args.repeats, args.moves)
+    except OSError as error:
+        sys.exit(f"page.py: {error}")
     args.output.write_text(json.dumps(measured, indent=1))
     print("\n".join(sentences(measured)))
 

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 HERE = Path(__file__).parent
-WORDS = json.loads((HERE / "common.json").read_text("utf-8"))  # by language, what each English sentence is in it
+WORDS = json.loads((HERE / "words.json").read_text("utf-8"))  # by language, what each English sentence is in it
 PAGE_CSS = HERE / "page.css"  # for `launch`: room for the two on a laptop and on a phone
 
 
