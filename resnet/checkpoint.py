@@ -45,7 +45,8 @@ class Checkpoint:
                 raise ValueError(f"{name} is {mine.dtype}, {mine.layout}")
             if mine is not value and (mine.is_meta or not mine.isfinite().all()):
                 raise ValueError(f"{name} is not finite")
-        model.load_state_dict(self.weights, assign=True)
+        weights = dict(self.weights)  # a copy: torch marks the one it assigns from, for every later use
+        model.load_state_dict(weights, assign=True)
         return model.eval()
 
 

@@ -102,12 +102,12 @@ def test_all_is_printed_once(together):
 def test_ctrl_c_ends_all_and_resume_goes_on_exactly(together, tmp_path):
     path = tmp_path / "a.pt"
     process = start("train.py", "--smoke", "--arch", "tutorial", "--device", "cpu", "--output", path)
-    while not process.stdout.readline().startswith("epoch  2/"):
+    while not process.stdout.readline().startswith("epoch  1/"):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode and err.count("to go on: python train.py --resume") == 1 and 'train.py", line' not in err
-    assert 2 <= len(checkpoint.load(path).history["epochs"]) < 5
+    assert 1 <= len(checkpoint.load(path).history["epochs"]) < 5
     out, resumed = smoke(path, "--resume")
     assert "epoch  1/" not in out and resumed.history == together[1].history
     assert all(torch.equal(value, together[1].weights[name]) for name, value in resumed.weights.items())
