@@ -279,7 +279,9 @@ def build(networks: Networks) -> gr.Blocks:
         upload = {"fn": read_picture, "inputs": [picture, network], "outputs": result, "api_visibility": "private"}
         picture.change(**upload, show_progress="hidden")
         network.change(**upload, show_progress="hidden")
-        network.change(networks.describe, network, about, api_visibility="private", show_progress="hidden")
+        # no bound method: Gradio copies what its events call for every visit, and with a method all that it belongs to
+        describe = {"fn": lambda name: networks.describe(name), "inputs": network, "outputs": about}
+        network.change(**describe, api_visibility="private", show_progress="hidden")
         network.change(None, network, js=NETWORK_CHOSEN)
 
         # what these tabs hold is made when they are first opened

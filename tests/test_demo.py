@@ -216,6 +216,16 @@ def test_what_was_uploaded_is_swept_away_when_it_is_old(tmp_path):
         open_picture(str(tmp_path / "a" / "old.png"))
 
 
+def test_a_visit_copies_no_network():
+    """Gradio copies the page's events for every visit: what they belong to must not be copied with them."""
+    code = """
+import copy, demo
+page = demo.build(demo.Networks(demo.SHIPPED / "small.pt", "cpu"))
+assert len(page.fns) > 5 and all(copy.deepcopy(event.fn) is event.fn for event in page.fns.values())
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def start(*arguments):
     return subprocess.run(
         [sys.executable, "demo.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
