@@ -59,6 +59,10 @@ class Networks:
         self.loaded = {first.stem: Recognizer.load(first, device)}
         self.turn = threading.Lock()  # a drawing at a time: threads that share one Python lose more than they gain
 
+    def __deepcopy__(self, memo: dict) -> "Networks":
+        """Gradio tries to copy all that hangs on the page for every visit, and shares what cannot be copied."""
+        raise TypeError("networks are shared, not copied")
+
     def load(self, name: str) -> Recognizer:
         """Raises `ValueError` with a sentence for visitors, which names no path of the server."""
         if name not in self.paths:
@@ -279,9 +283,7 @@ def build(networks: Networks) -> gr.Blocks:
         upload = {"fn": read_picture, "inputs": [picture, network], "outputs": result, "api_visibility": "private"}
         picture.change(**upload, show_progress="hidden")
         network.change(**upload, show_progress="hidden")
-        # no bound method: Gradio copies what its events call for every visit, and with a method all that it belongs to
-        describe = {"fn": lambda name: networks.describe(name), "inputs": network, "outputs": about}
-        network.change(**describe, api_visibility="private", show_progress="hidden")
+        network.change(networks.describe, network, about, api_visibility="private", show_progress="hidden")
         network.change(None, network, js=NETWORK_CHOSEN)
 
         # what these tabs hold is made when they are first opened

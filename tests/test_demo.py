@@ -1,5 +1,6 @@
 """demo.py without a browser: the API beside the page, and how it starts."""
 
+import copy
 import json
 import os
 import re
@@ -17,8 +18,9 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from benchmarks import running, serving
-from demo import UPLOADS_KEPT, open_picture, sweep
+from demo import UPLOADS_KEPT, Networks, open_picture, sweep
 from resnet import ink
+from resnet.checkpoint import SHIPPED
 from resnet.drawings import DRAWINGS
 
 
@@ -217,13 +219,9 @@ def test_what_was_uploaded_is_swept_away_when_it_is_old(tmp_path):
 
 
 def test_a_visit_copies_no_network():
-    """Gradio copies the page's events for every visit: what they belong to must not be copied with them."""
-    code = """
-import copy, demo
-page = demo.build(demo.Networks(demo.SHIPPED / "small.pt", "cpu"))
-assert len(page.fns) > 5 and all(copy.deepcopy(event.fn) is event.fn for event in page.fns.values())
-"""
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    """Gradio tries to, for every visit: 10 s for resnet152."""
+    with pytest.raises(TypeError, match="shared"):
+        copy.deepcopy(Networks(SHIPPED / "small.pt", "cpu").describe)
 
 
 def start(*arguments):
