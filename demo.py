@@ -13,9 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-# before gradio is imported: it asks other hosts, and keeps uploads among those of other programs
+# before gradio is imported: it asks other hosts, and keeps uploads in a folder that may hold other files, too
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("GRADIO_TEMP_DIR", f"{tempfile.gettempdir()}/draw-a-digit-{getattr(os, 'getuid', int)()}")
+os.environ["GRADIO_TEMP_DIR"] = os.path.join(
+    os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(), f"draw-a-digit-{getattr(os, 'getuid', int)()}"
+)
 
 if os.environ.get("SPACES_ZERO_GPU"):  # Hugging Face's: lends a GPU, for seconds, to what it decorates
     import spaces
@@ -42,7 +44,7 @@ SAY = translations()
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
 NO_INK = "There is no digit to be seen in this picture; choose one of a single digit on plain paper."
-UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])
+UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])  # ours alone: what is old in it is deleted
 UPLOADS_KEPT = 300  # seconds
 MAX_CUTS = 200  # resnet152 has 50 blocks of two parts each
 Cuts = Sequence[Cut]

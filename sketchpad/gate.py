@@ -22,7 +22,7 @@ ROOT = GATE.parent.parent
 LARGEST = 2**20  # bytes of a request, but for uploads
 LARGEST_UPLOAD = 10 * 2**20  # bytes
 ABREAST = 4  # drawings of one address that are read at a time; all are read one after another anyway
-DRAWINGS = "/component_server"  # where they are sent
+DRAWINGS = "/component_server"  # where they are sent; they name no file
 # Of Gradio's doors, those that nothing here needs; some fetch what they are told to.
 CLOSED = ("/proxy=", "/file=http", "/file/", "/process_recording", "/deep_link")
 
@@ -41,7 +41,7 @@ class Gate:
     @asynccontextmanager
     async def in_line(self, scope: Message) -> AsyncIterator[None]:
         """More than `ABREAST` of one address wait for one another, so that others need not wait for them."""
-        if not scope["path"].rstrip("/").endswith(DRAWINGS):
+        if not leads_to(scope, DRAWINGS):
             yield
             return
         address = (scope.get("client") or [""])[0]
@@ -87,6 +87,10 @@ def is_ours(error: Exception) -> bool:
     return any(ROOT in file.parents and file != GATE and "site-packages" not in file.parts for file in files)
 
 
+def leads_to(scope: Message, path: str) -> bool:
+    return scope["path"].rstrip("/").endswith(path)
+
+
 async def refuse(send: Send, status: int, sentence: str) -> None:
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -97,7 +101,7 @@ async def checked(scope: Message, receive: Receive) -> Receive:
     """`receive`, of no more than is allowed; but for uploads, all of it is read and looked at first."""
     if any(door in scope["path"] for door in CLOSED):
         raise Refused(404, "There is nothing here.")
-    upload = scope["path"].rstrip("/").endswith("/upload")
+    upload = leads_to(scope, "/upload")
     limit = LARGEST_UPLOAD if upload else LARGEST
     too_large = Refused(413, f"This is larger than {limit // 2**20} MB, which is all that is read here.")
     announced = dict(scope["headers"]).get(b"content-length", b"0")
@@ -118,8 +122,7 @@ async def checked(scope: Message, receive: Receive) -> Receive:
     messages = [await counted()]
     while messages[-1].get("more_body"):
         messages.append(await counted())
-    drawing = scope["path"].rstrip("/").endswith(DRAWINGS)  # which names no file
-    if not drawing and names_an_address(b"".join(message.get("body", b"") for message in messages)):
+    if not leads_to(scope, DRAWINGS) and names_an_address(b"".join(message.get("body", b"") for message in messages)):
         raise Refused(400, "A picture must be uploaded; addresses are not fetched.")
 
     async def again() -> Message:
