@@ -23,7 +23,8 @@ function translate(sentence) {
   for (const [pattern, other] of patterns) {
     const holes = plain.match(pattern)?.slice(1)
     let next = 0 // {} takes the next one, {2} the third
-    if (holes) return other.replace(/\{(\d?)\}/g, (_, which) => holes[which === "" ? next++ : Number(which)])
+    const filled = (_, which) => holes[which === "" ? next++ : Number(which)]
+    if (holes) return other.replace(/\{(\d?)\}/g, filled).replaceAll(" %", "\u00a0%") // no line ends before it
   }
   return sentence
 }
