@@ -22,10 +22,15 @@ from resnet import checkpoint, data
 OFFLINE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 
 
+def hear_ctrl_c():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as from a terminal, even where the tests run in the background
+
+
 def start(*arguments, env=None):
     return subprocess.Popen(
         [sys.executable, "train.py", "--device", "cpu", *map(str, arguments)],
         cwd=ROOT,
+        preexec_fn=hear_ctrl_c,
         env={**os.environ, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
