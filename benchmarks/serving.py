@@ -202,18 +202,14 @@ def load(seconds: float, visitors: tuple[int, ...]) -> list[dict[str, Any]]:
     return measured
 
 
-def soak(minutes: float, visitors: int = 32) -> None:
-    """Prints what the server holds at first, and after each tenth of the time."""
-
-    def told(held: dict[str, float]) -> None:
-        print(", ".join(f"{name} {value:.0f}" for name, value in held.items()), flush=True)
-
+def soak(minutes: float, visitors: int = 32) -> Iterator[dict[str, float]]:
+    """What the server holds at first, and then, after each tenth of the time, also how it answered."""
     with demo() as running:
         in_another_process(running.url, visitors, 5)
-        told(holdings(running.process.pid))
+        yield holdings(running.process.pid)
         for _ in range(10):
             answers = in_another_process(running.url, visitors, 6 * minutes)
-            told(holdings(running.process.pid) | summary(answers, visitors, 6 * minutes))
+            yield holdings(running.process.pid) | summary(answers, visitors, 6 * minutes)
 
 
 def beside_a_greedy_one(seconds: float, visitors: int = 16, connections: int = 40) -> dict[str, float]:
@@ -258,7 +254,8 @@ def main() -> None:
     args = parser.parse_args()
     try:
         if args.soak:
-            soak(args.soak)
+            for held in soak(args.soak):
+                print(", ".join(f"{name} {value:.0f}" for name, value in held.items()), flush=True)
             return
         answering = {points: milliseconds_an_answer(points) for points in (100, 300, 2000)}
         print(", ".join(f"{points} points: {ms:.2f} ms" for points, ms in answering.items()), flush=True)

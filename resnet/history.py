@@ -62,7 +62,7 @@ def scalar(value: Any) -> bool:
 
 
 def text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) < 200
+    return isinstance(value, str) and len(value) < 200 and value.isprintable()
 
 
 def number(value: Any) -> bool:

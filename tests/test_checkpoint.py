@@ -180,6 +180,7 @@ def test_a_small_file_of_a_large_network_takes_little_memory(trained, tmp_path):
     ("place", "value"),
     [
         (["data"], 5),
+        (["data"], "MNIST\ud800"),
         (["images"], {"train": 1}),
         (["images", "test"], -1),
         (["settings"], {"arch": "small"}),

@@ -207,6 +207,14 @@ def test_a_visitor_who_pushes_in_does_not_starve_the_others():
     assert waits["beside_ms"] < 2 * waits["alone_ms"]
 
 
+def test_days_of_visitors_leave_nothing_behind(pytestconfig):
+    first, *later = serving.soak(pytestconfig.getoption("--soak"))
+    assert max(held["files"] for held in later) <= first["files"] + 2
+    assert max(held["threads"] for held in later) <= first["threads"] + 2
+    assert later[-1]["megabytes"] < first["megabytes"] + 60  # Python's own pools fill in the first minutes
+    assert all(held["least_updates_a_second"] > 1 for held in later)
+
+
 def test_what_was_uploaded_is_swept_away_when_it_is_old(tmp_path):
     for name, age in (("old.png", 400), ("new.png", 200)):
         (tmp_path / "a").mkdir(exist_ok=True)
