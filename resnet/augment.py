@@ -21,9 +21,9 @@ SCRAWLS = 20_000  # drawn once, to learn as no digits
 
 
 class Augmentation:
-    """A batch of digits -> the batch to learn from, a sixteenth of it more, and with probabilities for labels.
+    """A batch of digits -> the batch to learn from, a thirty-second of it more, and with probabilities for labels.
 
-    (N, 1, 28, 28) in [0, 1] and (N,) -> (N + N // 16, 1, 28, 28) in [0, 1] and (N + N // 16, 10): all on the digit
+    (N, 1, 28, 28) in [0, 1] and (N,) -> (N + N // 32, 1, 28, 28) in [0, 1] and (N + N // 32, 10): all on the digit
     that it is, or the same for each of ten where it is none. All draws are from `generator`, a CPU one, on every
     device, and, for the scrawls, from `seed`.
     """
@@ -32,7 +32,7 @@ class Augmentation:
         self.scrawls = scrawls(count, seed)
 
     def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        others = outliers.draw(images, labels, self.scrawls, len(images) // 16, generator)
+        others = outliers.draw(images, labels, self.scrawls, len(images) // 32, generator)
         images = torch.cat([habits.add(images, labels, generator), others])
         targets = torch.cat([F.one_hot(labels, 10).float(), labels.new_full((len(others), 10), 0.1, dtype=torch.float)])
         return repen(warp(images, generator), generator), targets

@@ -7,7 +7,7 @@ pixels from the left and the top.
 import torch
 from torch import Tensor
 
-SLASHED, FLAGGED, FOOTED, BARRED = 0.25, 0.25, 0.2, 0.25  # shares of the zeros, the ones, the ones, the sevens
+SLASHED, FLAGGED, FOOTED, BARRED = 0.25, 0.3, 0.2, 0.25  # shares of the zeros, the ones, the ones, the sevens
 
 
 def add(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -21,14 +21,14 @@ def add(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         chosen = ((labels == digit) & (chance < share) & (_open(images) | (digit != 0))).nonzero()[:, 0]
         if len(chosen):
             ink = images[chosen, 0]
-            images[chosen, 0] = torch.maximum(ink, _draw(*habit(ink, generator), _pen_width(ink), ink.shape[-1]))
+            images[chosen, 0] = torch.maximum(ink, _draw(habit(ink, generator), _pen_width(ink), ink.shape[-1]))
     return images
 
 
-def _slash(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Through the middle, rising to the right, and often beyond the ring."""
+def _slash(ink: Tensor, generator: torch.Generator) -> Tensor:
+    """Through the middle, rising to the right, and often far beyond the ring."""
     middle = torch.stack([_mean(ink.sum(1)), _mean(ink.sum(2))], 1)
-    return _line(middle, _uniform(len(ink), -75, -25, generator), (5, 13), (5, 13), generator)
+    return _line(middle, _uniform(len(ink), -75, -25, generator), (5, 16), (5, 16), generator)
 
 
 def _open(images: Tensor) -> Tensor:
@@ -36,21 +36,29 @@ def _open(images: Tensor) -> Tensor:
     return images[:, 0, 11:18, 11:18].mean((1, 2)) < 0.25
 
 
-def _flag(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """From the stem's top, down to its left: never as level as a seven's, and the more level the shorter."""
-    (top, bottom), angle = _ends(ink), _uniform(len(ink), 20, 65, generator)
+def _flag(ink: Tensor, generator: torch.Generator) -> Tensor:
+    """From the stem's top, down to its left: never as level as a seven's, and the more level the shorter.
+
+    A steep one may be as long as the stem, and half of them bow upwards, for a quick hand rounds the corner.
+    """
+    (top, bottom), angle = _ends(ink), 20 + 45 * torch.rand(len(ink), generator=generator).sqrt()
     stem = torch.atan2(*(bottom - top).T.flip(0)).rad2deg()
     direction = (stem + angle.to(stem)).clamp(max=155)  # degrees: 90 is down, 180 is to the left
-    longest = 6 + 8 * ((155 - direction) / 20).clamp(0, 1)
-    return _line(top, direction, (0, 0), (3, longest[:, None].cpu()), generator)
+    longest = 7 + 10 * ((155 - direction) / 20).clamp(0, 1)
+    start, end = _line(top, direction, (0, 0), (3, longest[:, None].cpu()), generator).unbind(1)
+    run = end - start
+    outwards = torch.stack([-run[:, 1], run[:, 0]], 1)  # as long as the flag
+    bow = _uniform((len(ink), 1), -0.2, 0.2, generator).to(run).clamp(min=0)
+    bow = bow.minimum(1.8 / run.norm(dim=1, keepdim=True))  # pixels at the most
+    return torch.stack([start, start + 0.4 * run + bow * outwards, end], 1)
 
 
-def _foot(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _foot(ink: Tensor, generator: torch.Generator) -> Tensor:
     """Level, below the stem."""
     return _line(_ends(ink)[1], _uniform(len(ink), -15, 15, generator), (2, 7), (2, 7), generator)
 
 
-def _bar(ink: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _bar(ink: Tensor, generator: torch.Generator) -> Tensor:
     """Level, across the stem, at about half its height."""
     y = torch.randint(12, 17, (len(ink),), generator=generator).to(ink.device)
     middle = torch.stack([_mean(ink[torch.arange(len(ink), device=ink.device), y]), y + 0.5], 1)
@@ -63,21 +71,23 @@ def _line(
     back: tuple[float, float | Tensor],
     on: tuple[float, float | Tensor],
     generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """(N, 2) places, (N,) degrees clockwise from the right -> two ends, so far back and so far on (uniform, pixels)."""
+) -> Tensor:
+    """(N, 2) places, (N,) degrees clockwise from the right -> (N, 2, 2), so far back and on (uniform, pixels)."""
     angle = angle.deg2rad().to(through)
     along = torch.stack([angle.cos(), angle.sin()], 1)
     back, on = (_uniform((len(angle), 1), *limits, generator).to(through) for limits in (back, on))
-    return through - along * back, through + along * on
+    return torch.stack([through - along * back, through + along * on], 1)
 
 
-def _draw(start: Tensor, end: Tensor, width: Tensor, size: int) -> Tensor:
-    """(N, 2), (N, 2), (N,) -> (N, size, size): the part of each pixel that a round pen covers."""
-    middles = torch.arange(size, device=start.device) + 0.5
+def _draw(path: Tensor, width: Tensor, size: int) -> Tensor:
+    """(N, P, 2) corners, (N,) -> (N, size, size): the part of each pixel that a round pen covers."""
+    middles = torch.arange(size, device=path.device) + 0.5
     pixels = torch.stack(torch.meshgrid(middles, middles, indexing="xy"), -1)
-    run, away = (end - start)[:, None, None], pixels - start[:, None, None]
-    along = ((away * run).sum(-1, keepdim=True) / run.square().sum(-1, keepdim=True).clamp(min=1e-6)).clamp(0, 1)
-    return (width[:, None, None] / 2 + 0.5 - (away - along * run).norm(dim=-1)).clamp(0, 1)
+    starts, runs = path[:, :-1, None, None], path.diff(dim=1)[:, :, None, None]
+    away = pixels - starts
+    along = ((away * runs).sum(-1, keepdim=True) / runs.square().sum(-1, keepdim=True).clamp(min=1e-6)).clamp(0, 1)
+    distance = (away - along * runs).norm(dim=-1).amin(1)
+    return (width[:, None, None] / 2 + 0.5 - distance).clamp(0, 1)
 
 
 def _pen_width(ink: Tensor) -> Tensor:
