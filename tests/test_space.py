@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -105,6 +106,12 @@ def ordinary():
     return ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
 
 
+def confine():
+    """Two CPUs, and 2 GB of memory that is not a file's."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    resource.setrlimit(resource.RLIMIT_DATA, (2 * 2**30, 2 * 2**30))
+
+
 @pytest.fixture
 def hosted(program, ordinary):
     """Starts the app as a host would, on a port of its environment; its process, port and log."""
@@ -131,7 +138,7 @@ def hosted(program, ordinary):
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2]),
+                preexec_fn=confine,
             )
         started.append(process)
         end = time.monotonic() + 60
