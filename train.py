@@ -31,7 +31,7 @@ class Settings:
     """What makes the weights: the same settings on the same machine make the same weights. Each is a flag."""
 
     arch: str = setting(DEFAULT, "the network", choices=list(ARCHITECTURES))
-    epochs: int = setting(36, "passes over the training images")
+    epochs: int = setting(48, "passes over the training images")
     batch_size: int = setting(128, "images a step")
     lr: float = setting(3e-3, "AdamW's highest learning rate; it rises to that and falls to nothing in one cycle")
     weight_decay: float = setting(0.1, "AdamW's: each step takes so much of the learning rate off every weight")

@@ -39,7 +39,7 @@ def _open(images: Tensor) -> Tensor:
 def _flag(ink: Tensor, generator: torch.Generator) -> Tensor:
     """From the stem's top, down to its left: never as level as a seven's, and the more level the shorter.
 
-    A steep one may be as long as the stem, and half of them bow upwards, for a quick hand rounds the corner.
+    A steep one may be as long as the stem, and a third of them bow upwards, for a quick hand rounds the corner.
     """
     (top, bottom), angle = _ends(ink), 20 + 45 * torch.rand(len(ink), generator=generator).sqrt()
     stem = torch.atan2(*(bottom - top).T.flip(0)).rad2deg()
@@ -48,8 +48,8 @@ def _flag(ink: Tensor, generator: torch.Generator) -> Tensor:
     start, end = _line(top, direction, (0, 0), (3, longest[:, None].cpu()), generator).unbind(1)
     run = end - start
     outwards = torch.stack([-run[:, 1], run[:, 0]], 1)  # as long as the flag
-    bow = _uniform((len(ink), 1), -0.2, 0.2, generator).to(run).clamp(min=0)
-    bow = bow.minimum(1.8 / run.norm(dim=1, keepdim=True))  # pixels at the most
+    bow = _uniform((len(ink), 1), -0.4, 0.2, generator).to(run).clamp(min=0)
+    bow = bow.minimum(1.5 / run.norm(dim=1, keepdim=True))  # pixels at the most
     return torch.stack([start, start + 0.4 * run + bow * outwards, end], 1)
 
 

@@ -97,7 +97,7 @@ def test_a_flag_is_never_as_level_as_a_sevens_bar_and_the_more_level_the_shorter
     assert 15 < level.min() < 25 and 60 < level.max() < 66
     assert length[level > 64].max() < 7.6 < 15 < length[level < 45].max() < 17.1
     bowed = torch.hypot(*(middle - top).T) + torch.hypot(*(end - middle).T) - length
-    assert 0.4 < (bowed > 1e-4).float().mean() < 0.6 and bowed.max() < 1
+    assert 0.25 < (bowed > 1e-4).float().mean() < 0.4 and bowed.max() < 1
 
 
 def test_outliers_are_of_three_kinds_and_none_is_a_digit_as_it_was(batch):
