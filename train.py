@@ -1,6 +1,7 @@
 """Train a residual network to read digits: the standard loop on MNIST's training images. `python train.py --help`"""
 
 import argparse
+import atexit
 import math
 import platform
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from resnet import ARCHITECTURES, checkpoint, create, data, parallel
@@ -40,6 +42,20 @@ class Settings:
     bf16: bool = setting(False, "multiply in bfloat16, where the processor can; weights and evaluation stay float32")
     compile: bool = setting(False, "let torch.compile make code for this processor first, which takes a minute")
     smoke: bool = setting(False, "walk the whole way in seconds: a few small epochs on drawn digits instead of MNIST")
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what cannot be."""
+        for f in fields(self):
+            if type(getattr(self, f.name)) is not f.type:
+                raise ValueError(f"{f.name} is no {f.type.__name__}")
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError("--epochs and --batch-size must be at least 1")
+        if not 0 < self.lr < 1:
+            raise ValueError("--lr must lie between 0 and 1")
+        if not 0 <= self.weight_decay < 1:
+            raise ValueError("--weight-decay must be at least 0 and below 1")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError("--seed must lie between 0 and 4294967295")
 
 
 FAST = {"epochs": 3, "lr": 5e-3, "plain": True, "bf16": True}  # 99 % with `tutorial`: benchmarks/training.py
@@ -161,16 +177,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on with a checkpoint whose training was stopped")
     if parser.parse_args().fast:
         parser.set_defaults(**FAST)
-    args = parser.parse_args()
-    if args.epochs < 1 or args.batch_size < 1:
-        parser.error("--epochs and --batch-size must be at least 1")
-    if not 0 < args.lr < 1:
-        parser.error("--lr must lie between 0 and 1")
-    if not 0 <= args.weight_decay < 1:
-        parser.error("--weight-decay must be at least 0 and below 1")
-    if not 0 <= args.seed < 2**32:
-        parser.error("--seed must lie between 0 and 4294967295")
-    return args
+    return parser.parse_args()
 
 
 def prepare() -> tuple[Settings, checkpoint.Checkpoint | None, data.Splits, torch.device, Path]:
@@ -184,6 +191,7 @@ def prepare() -> tuple[Settings, checkpoint.Checkpoint | None, data.Splits, torc
     last = len(splits.train.labels) % settings.batch_size or settings.batch_size
     if last < parallel.size():
         raise ValueError(f"{parallel.size()} processes cannot share the last batch of {last}; change --batch-size")
+    claim(output)
     return settings, started, splits, device, output
 
 
@@ -201,6 +209,19 @@ def choose(args: argparse.Namespace) -> tuple[Settings, checkpoint.Checkpoint | 
     return asked, None, output
 
 
+def claim(output: Path) -> None:
+    """For this run alone, till it ends in whatever way."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    path = output.with_name(f".{output.name}.lock")
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ValueError(f"another run writes {output}; wait for its end, or say another --output") from None
+    atexit.register(lock.release)  # last registered, first done
+    atexit.register(path.unlink, missing_ok=True)
+
+
 def resume(asked: Settings, output: Path) -> tuple[Settings, checkpoint.Checkpoint, Path]:
     """A stopped run goes on with its own settings; others than those are refused."""
     started = checkpoint.load(output)
@@ -208,7 +229,7 @@ def resume(asked: Settings, output: Path) -> tuple[Settings, checkpoint.Checkpoi
         raise ValueError(f"{output} is finished; to train longer, start anew with more --epochs")
     try:
         settings = Settings(**started.history["settings"])
-    except TypeError:
+    except (TypeError, ValueError):
         raise ValueError(f"{output} was started with settings that are not known here; start anew") from None
     for f in fields(Settings):
         mine, its = getattr(asked, f.name), getattr(settings, f.name)

@@ -47,7 +47,9 @@ def mnist(root: str) -> Splits:
     """
     from torchvision.datasets import MNIST
 
-    raw = Path(root, "MNIST", "raw")
+    raw, processed = (Path(root, "MNIST", name) for name in ("raw", "processed"))
+    if processed.exists():  # torchvision would prefer it
+        raise ValueError(f"{processed} is of an old torchvision, and nobody can tell if it is MNIST; delete it")
     for name, digest in SHA256.items():
         file = raw / name
         if file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() != digest:

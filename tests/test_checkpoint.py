@@ -3,7 +3,9 @@
 import copy
 import os
 import pickle
+import time
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +118,7 @@ def test_missing_cut_damaged_and_foreign_files_each_get_a_sentence(trained, tmp_
         {"history": None},
         {"history": {"epochs": []}},
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )
 def test_content_that_fits_no_network_is_refused_with_the_known_ones(trained, tmp_path, change):
     torch.save({"format": checkpoint.FORMAT, **vars(trained), **change}, tmp_path / "a.pt")
@@ -136,9 +138,52 @@ def test_weights_that_are_not_finite_are_refused(trained, tmp_path, value):
 
 def test_weights_without_numbers_are_refused(trained, tmp_path):
     trained.weights = {name: value.to("meta") for name, value in trained.weights.items()}
-    trained.history["surplus"] = "x" * 300_000  # or the file were too small
     checkpoint.save(trained, tmp_path / "a.pt")
-    with pytest.raises(CheckpointError, match="is not finite"):
+    with pytest.raises(CheckpointError, match="more than plain data"):
+        checkpoint.load(tmp_path / "a.pt")
+
+
+TEN_BILLION = b"\x8a\x05" + (10**10).to_bytes(5, "little") + b"\x85R."  # what was named before is called with that
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x80\x02cbuiltins\nbytearray\n" + TEN_BILLION, "more than plain data"),
+        (b"\x80\x02ctorch\nTensor\n" + TEN_BILLION, "more than plain data"),
+        (b"\x80\x02.", "damaged"),
+        (b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", "damaged"),
+        (b"\x80\x02}K\x01b.", "damaged|more than plain data"),
+        (b"\x80\x02" + b"(" * 10**6, "damaged"),
+        (b"no pickle", "damaged"),
+    ],
+    ids=["10 GB of bytes", "10 GB of numbers", "of nothing", "of one", "on one", "endless", "none"],
+)
+def test_a_pickle_that_no_train_py_wrote_is_refused_before_it_takes_memory(tmp_path, content, said):
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/version", "3\n")
+    begin = time.monotonic()
+    with pytest.raises(CheckpointError, match=said):
+        checkpoint.load(tmp_path / "a.pt")
+    assert time.monotonic() - begin < 2
+
+
+def test_weights_that_say_they_are_none_are_refused(trained, tmp_path):
+    trained.weights = OrderedDict(trained.weights)
+    trained.weights.values = OrderedDict
+    checkpoint.save(trained, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="methods of their own"):
+        checkpoint.load(tmp_path / "a.pt")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["archive/data/0", "ARCHIVE/DATA/0"])
+def test_two_entries_of_one_name_are_refused(trained, tmp_path, name):
+    checkpoint.save(trained, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt", "a") as archive:
+        archive.writestr(name, b"")
+    with pytest.raises(CheckpointError, match="damaged"):
         checkpoint.load(tmp_path / "a.pt")
 
 
@@ -185,9 +230,12 @@ def test_a_small_file_of_a_large_network_takes_little_memory(trained, tmp_path):
         (["images", "test"], -1),
         (["settings"], {"arch": "small"}),
         (["settings", "lr"], [1]),
+        (["settings", "arch"], "tutorial\ud800"),
+        (["settings", "seed"], 10**40),
         (["versions", "torch"], "2" * 1000),
         (["parameters"], 5),
         (["epochs"], "many"),
+        (["epochs"], HISTORY["epochs"] * 10_001),
         (["epochs", 0, "train_loss"], float("nan")),
         (["epochs", 0, "held_out_accuracy"], 99.7),
         (["temperature"], 0),
@@ -199,7 +247,7 @@ def test_a_small_file_of_a_large_network_takes_little_memory(trained, tmp_path):
         (["test", "mistakes", 0, "image"], [256] * 784),
         (["test", "mistakes", 0, "read"], 10),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )
 def test_a_lying_history_is_refused_with_a_sentence(trained, tmp_path, place, value):
     at = trained.history

@@ -69,7 +69,7 @@ TESTS = {"loss": LOSSES, "accuracy": SHARES, "confusion": st.lists(ROWS, min_siz
 CHANGES = {
     "data": NAMES,
     "images": st.fixed_dictionaries({"train": COUNTS, "held_out": COUNTS, "test": COUNTS}),
-    "settings": st.dictionaries(NAMES, NAMES | SHARES | COUNTS | st.booleans(), max_size=4),
+    "settings": st.dictionaries(NAMES, NAMES | LOSSES | COUNTS | st.booleans(), max_size=4),
     "versions": st.dictionaries(NAMES, NAMES, max_size=2),
     "epochs": st.lists(EPOCHS, max_size=3),
     "temperature": LOSSES.filter(bool),

@@ -15,6 +15,7 @@ from random import Random
 import pytest
 import torch
 from conftest import ROOT
+from filelock import FileLock
 
 import train
 from resnet import checkpoint, data
@@ -232,6 +233,23 @@ def test_a_checkpoint_that_is_there_is_not_overwritten_unasked(smoke):
 def test_resume_with_other_settings_is_refused(trained_half):
     code, _, err = run("--resume", "--lr", 0.5, "--output", trained_half)
     assert code == 1 and "lr" in err and "0.5" in err
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 0}, {"epochs": "x"}, {"lr": 1}, {"speed": 3}], ids=str)
+def test_resume_with_settings_that_cannot_be_is_one_sentence(trained_half, change):
+    half = checkpoint.load(trained_half)
+    half.history["settings"] |= change
+    checkpoint.save(half, trained_half)
+    code, _, err = run("--resume", "--output", trained_half)
+    assert code == 1 and "settings that are not known" in err and len(err.strip().splitlines()) == 1
+
+
+def test_two_runs_do_not_write_one_file(tmp_path):
+    with FileLock(tmp_path / ".a.pt.lock"):
+        code, _, err = run("--smoke", "--output", tmp_path / "a.pt")
+    assert code == 1 and "another run writes" in err
+    assert run("--arch", "tutorial", "--smoke", "--output", tmp_path / "a.pt")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
 
 
 @pytest.fixture
