@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ["GRADIO_TEMP_DIR"] = os.path.join(
     os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(), f"draw-a-digit-{getattr(os, 'getuid', int)()}"
 )
+
+if os.environ.get("SPACE_ID"):  # on Spaces all come through a proxy, which says from where
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
 
 if os.environ.get("SPACES_ZERO_GPU"):  # Hugging Face's: lends a GPU, for seconds, to what it decorates
     import spaces
@@ -29,6 +33,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
 
 import report
 from resnet import CheckpointError, Recognizer, ink
@@ -43,6 +48,7 @@ from sketchpad import PAGE_CSS, Gate, Inside, Picture, Prose, Readout, Sketchpad
 SAY = translations()
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
+PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # of Pillow's, those that say how large they are before all else
 NO_INK = "There is no digit to be seen in this picture; choose one of a single digit on plain paper."
 UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])  # ours alone: what is old in it is deleted
 UPLOADS_KEPT = 300  # seconds
@@ -67,7 +73,7 @@ class Networks:
 
     def load(self, name: str) -> Recognizer:
         """Raises `ValueError` with a sentence for visitors, which names no path of the server."""
-        if name not in self.paths:
+        if not isinstance(name, str) or name not in self.paths:
             raise ValueError(f"There is no network of that name; choose one of: {', '.join(self.paths)}.")
         if name not in self.loaded:
             try:
@@ -118,33 +124,32 @@ class Networks:
 def open_picture(path: str) -> Image.Image:
     """A file of any kind -> an upright picture of at most 1024 pixels a side. Raises `ValueError` for none."""
     try:
-        with Image.open(path) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(f"This picture has more than {MAX_PIXELS:,} pixels; choose a smaller one.")
-            picture.draft(None, (1024, 1024))  # a JPEG is decoded no larger than it is needed
-            upright = ImageOps.exif_transpose(picture)
-            if max(upright.size) > 1024:
-                upright.thumbnail((1024, 1024))
-            return upright
+        with Image.open(path, formats=PICTURES) as picture:
+            if picture.width * picture.height <= MAX_PIXELS:
+                picture.draft(None, (1024, 1024))  # a JPEG is decoded no larger than it is needed
+                upright = ImageOps.exif_transpose(picture)
+                if max(upright.size) > 1024:
+                    upright.thumbnail((1024, 1024))
+                return upright
     except FileNotFoundError:
         raise ValueError("This picture is not kept any longer; upload it again.") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError):
+    except Exception:  # Pillow lets through whatever a file's odd insides raise
         raise ValueError(NOT_A_PICTURE) from None
+    raise ValueError(f"This picture has more than {MAX_PIXELS:,} pixels; choose a smaller one.")
 
 
 def sweep(folder: Path, seconds: float) -> None:
-    """Deletes the files in it that are older than that."""
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file() and path.stat().st_mtime < time.time() - seconds:
-                path.unlink()
-        except OSError:  # another was faster, or may keep it
-            pass
+    """Deletes what in it is older than that: files, and folders that are empty."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before it
+        with suppress(OSError):  # another was faster, or it is not empty
+            if path.stat().st_mtime < time.time() - seconds:
+                path.rmdir() if path.is_dir() else path.unlink()
 
 
 def keep_sweeping() -> None:
     while True:
-        sweep(UPLOADS, UPLOADS_KEPT)
+        with suppress(OSError):  # a folder that went while it was gone through
+            sweep(UPLOADS, UPLOADS_KEPT)
         time.sleep(60)
 
 
@@ -303,6 +308,11 @@ def build(networks: Networks) -> gr.Blocks:
     return page.queue(max_size=100, api_open=False)  # nobody passes by the queue
 
 
+def refuse(*_: Any) -> JSONResponse:
+    """What Gradio fails at before the gate, such as a request that names no host."""
+    return JSONResponse({"detail": "This request makes no sense here."}, 400)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=SHIPPED / f"{DEFAULT}.pt", help="the network to begin with")
@@ -324,7 +334,8 @@ def main() -> None:
             ssr_mode=False,
             max_file_size="10mb",
             i18n=SAY,
-            app_kwargs={"middleware": [Middleware(Gate)]},
+            state_session_capacity=200,  # visitors whose page Gradio remembers
+            app_kwargs={"middleware": [Middleware(Gate)], "exception_handlers": {Exception: refuse}},
         )
     except (ValueError, OSError) as error:
         sys.exit(f"demo.py: {error}")

@@ -21,7 +21,11 @@ GATE = Path(__file__).resolve()
 ROOT = GATE.parent.parent
 LARGEST = 2**20  # bytes of a request, but for uploads
 LARGEST_UPLOAD = 10 * 2**20  # bytes
-ABREAST = 4  # drawings of one address that are read at a time; all are read one after another anyway
+LONGEST_QUERY = 2048  # bytes; Gradio remembers some for ever
+PATIENCE = 30  # seconds for the next part of a body
+ABREAST = 4  # questions of one address that are worked on at a time; drawings are read one after another anyway
+WAITING = 300  # of one address, which may be a school's; each holds its body
+UPLOADS = "/gradio_api/upload"
 DRAWINGS = "/component_server"  # where they are sent; they name no file
 # Of Gradio's doors, those that nothing here needs; some fetch what they are told to.
 CLOSED = ("/proxy=", "/file=http", "/file/", "/process_recording", "/deep_link")
@@ -41,11 +45,13 @@ class Gate:
     @asynccontextmanager
     async def in_line(self, scope: Message) -> AsyncIterator[None]:
         """More than `ABREAST` of one address wait for one another, so that others need not wait for them."""
-        if not leads_to(scope, DRAWINGS):
+        if scope["method"] != "POST" or leads_to(scope, UPLOADS):
             yield
             return
         address = (scope.get("client") or [""])[0]
         places, standing = self.lines.setdefault(address, (asyncio.Semaphore(ABREAST), []))
+        if len(standing) >= WAITING:
+            raise Refused(429, "Too much is asked from this address at once; try again in a moment.")
         standing.append(None)
         try:
             async with places:
@@ -67,8 +73,13 @@ class Gate:
             await send(message)
 
         try:
-            receive = await checked(scope, receive)  # first, for a body that never comes must not stand in line
+            check(scope)
+            body, receive = b"", counted(scope, receive)
+            if scope["method"] == "POST" and not leads_to(scope, UPLOADS):
+                body, receive = await whole(receive)  # first, for one that never comes must not stand in line
             async with self.in_line(scope):
+                if not leads_to(scope, DRAWINGS) and names_an_address(body):
+                    raise Refused(400, "A picture must be uploaded; addresses are not fetched.")
                 await self.app(scope, receive, answer)
         except Exception as error:
             if answered:
@@ -97,38 +108,59 @@ async def refuse(send: Send, status: int, sentence: str) -> None:
     await send({"type": "http.response.body", "body": json.dumps({"detail": sentence}).encode()})
 
 
-async def checked(scope: Message, receive: Receive) -> Receive:
-    """`receive`, of no more than is allowed; but for uploads, all of it is read and looked at first."""
+def check(scope: Message) -> None:
+    """What can be told before a body is read."""
     if any(door in scope["path"] for door in CLOSED):
         raise Refused(404, "There is nothing here.")
-    upload = leads_to(scope, "/upload")
-    limit = LARGEST_UPLOAD if upload else LARGEST
-    too_large = Refused(413, f"This is larger than {limit // 2**20} MB, which is all that is read here.")
+    if len(scope["query_string"]) > LONGEST_QUERY:
+        raise Refused(414, "This address is too long.")
+    kinds = [value.lower() for name, value in scope["headers"] if name == b"content-type"]
+    if any(b"multipart" in kind for kind in kinds) and not leads_to(scope, UPLOADS):
+        raise Refused(415, "Files must be uploaded.")  # Gradio may leave them on the disk, elsewhere
     announced = dict(scope["headers"]).get(b"content-length", b"0")
-    if not announced.isdigit() or int(announced) > limit:
-        raise too_large
-    read = 0
+    if not announced.isdigit() or int(announced) > limit(scope):
+        raise too_large(scope)
 
-    async def counted() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > limit:
-            raise too_large
+
+def limit(scope: Message) -> int:
+    return LARGEST_UPLOAD if leads_to(scope, UPLOADS) else LARGEST
+
+
+def too_large(scope: Message) -> Refused:
+    return Refused(413, f"This is larger than {limit(scope) // 2**20} MB, which is all that is read here.")
+
+
+def counted(scope: Message, receive: Receive) -> Receive:
+    """`receive`, of no more than is allowed, and without long pauses."""
+    size, whole = 0, False
+
+    async def next_part() -> Message:
+        nonlocal size, whole
+        if whole:
+            return await receive()  # that the visitor has left, whenever that may be
+        try:
+            message = await asyncio.wait_for(receive(), PATIENCE)
+        except TimeoutError:
+            raise Refused(408, "This took too long to arrive; send it again.") from None
+        size += len(message.get("body", b""))
+        whole = not message.get("more_body")
+        if size > limit(scope):
+            raise too_large(scope)
         return message
 
-    if scope["method"] != "POST" or upload:
-        return counted
-    messages = [await counted()]
+    return next_part
+
+
+async def whole(receive: Receive) -> tuple[bytes, Receive]:
+    """A body, and a `receive` that gives it again."""
+    messages = [await receive()]
     while messages[-1].get("more_body"):
-        messages.append(await counted())
-    if not leads_to(scope, DRAWINGS) and names_an_address(b"".join(message.get("body", b"") for message in messages)):
-        raise Refused(400, "A picture must be uploaded; addresses are not fetched.")
+        messages.append(await receive())
 
     async def again() -> Message:
         return messages.pop(0) if messages else await receive()
 
-    return again
+    return b"".join(message.get("body", b"") for message in messages), again
 
 
 def names_an_address(body: bytes) -> bool:

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "sketchpad/*.py": {"sketchpad", "gradio"},
     "report/*.py": {"report", "jinja2", "matplotlib", "PIL"},
     "benchmarks/*.py": LIBRARIES | {"benchmarks", "report", "resnet", "train"},
-    "train.py": {"resnet", "torch", "tqdm"},
+    "train.py": {"resnet", "torch", "tqdm", "filelock"},
     "demo.py": {"report", "resnet", "sketchpad", "gradio", "spaces", "starlette", "torch", "numpy", "PIL"},
 }
 

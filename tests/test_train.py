@@ -221,6 +221,12 @@ def test_files_that_are_not_mnists_are_named(mnist, pytestconfig, tmp_path, spoi
     ]
 
 
+def test_files_that_an_old_torchvision_made_of_mnists_are_not_trusted(tmp_path):
+    (tmp_path / "MNIST" / "processed").mkdir(parents=True)
+    code, _, err = run("--data", tmp_path, "--output", tmp_path / "a.pt", env=OFFLINE)
+    assert code == 1 and "processed is of an old torchvision" in err
+
+
 def test_a_checkpoint_that_is_there_is_not_overwritten_unasked(smoke):
     _, path = smoke
     before = path.read_bytes()
