@@ -207,7 +207,7 @@ def test_a_visitor_who_pushes_in_does_not_starve_the_others():
     assert waits["beside_ms"] < 2 * waits["alone_ms"]
 
 
-def test_days_of_visitors_leave_nothing_behind(pytestconfig):
+def test_many_visitors_leave_nothing_behind(pytestconfig):
     first, *later = serving.soak(pytestconfig.getoption("--soak"))
     assert max(held["files"] for held in later) <= first["files"] + 2
     assert max(held["threads"] for held in later) <= first["threads"] + 2
