@@ -76,7 +76,7 @@ class Gate:
             check(scope)
             body, receive = b"", counted(scope, receive)
             if scope["method"] == "POST" and not leads_to(scope, UPLOADS):
-                body, receive = await whole(receive)  # first, for one that never comes must not stand in line
+                body, receive = await kept(receive)  # first, for one that never comes must not stand in line
             async with self.in_line(scope):
                 if not leads_to(scope, DRAWINGS) and names_an_address(body):
                     raise Refused(400, "A picture must be uploaded; addresses are not fetched.")
@@ -151,7 +151,7 @@ def counted(scope: Message, receive: Receive) -> Receive:
     return next_part
 
 
-async def whole(receive: Receive) -> tuple[bytes, Receive]:
+async def kept(receive: Receive) -> tuple[bytes, Receive]:
     """A body, and a `receive` that gives it again."""
     messages = [await receive()]
     while messages[-1].get("more_body"):
