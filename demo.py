@@ -43,7 +43,7 @@ from resnet.inside import Cut
 from resnet.picture import MAX_PIXELS
 from resnet.recognizer import DEFAULT, SURE
 from resnet.stopwatch import seconds_a_drawing
-from sketchpad import PAGE_CSS, Gate, Inside, Picture, Prose, Readout, Sketchpad, translations
+from sketchpad import PAGE_CSS, Gate, Inside, Picture, Prose, Readout, Sketchpad, take_turns, translations
 
 SAY = translations()
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
@@ -305,7 +305,9 @@ def build(networks: Networks) -> gr.Blocks:
         gr.api(inside, api_name="inside")
         image, reply = Picture(label="image", visible=False), gr.JSON(visible=False)
         gr.Button(visible=False).click(predict_image, image, reply, api_name="predict_image")
-    return page.queue(max_size=100, api_open=False)  # nobody passes by the queue
+    page.queue(max_size=1000, api_open=False)  # nobody passes by the queue
+    take_turns(page)
+    return page
 
 
 def refuse(*_: Any) -> JSONResponse:

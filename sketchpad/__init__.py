@@ -2,5 +2,17 @@
 
 from sketchpad.components import PAGE_CSS, WORDS, Inside, Picture, Prose, Readout, Sketchpad, translations
 from sketchpad.gate import Gate
+from sketchpad.queue import take_turns
 
-__all__ = ["PAGE_CSS", "WORDS", "Gate", "Inside", "Picture", "Prose", "Readout", "Sketchpad", "translations"]
+__all__ = [
+    "PAGE_CSS",
+    "WORDS",
+    "Gate",
+    "Inside",
+    "Picture",
+    "Prose",
+    "Readout",
+    "Sketchpad",
+    "take_turns",
+    "translations",
+]

@@ -25,6 +25,7 @@ LONGEST_QUERY = 2048  # bytes; Gradio remembers some for ever
 PATIENCE = 30  # seconds for the next part of a body
 ABREAST = 4  # questions of one address that are worked on at a time; drawings are read one after another anyway
 WAITING = 300  # of one address, which may be a school's; each holds its body
+CROWDED = "Too much is asked from this address at once; try again in a moment."
 UPLOADS = "/gradio_api/upload"
 DRAWINGS = "/component_server"  # where they are sent; they name no file
 # Of Gradio's doors, those that nothing here needs; some fetch what they are told to.
@@ -48,10 +49,10 @@ class Gate:
         if scope["method"] != "POST" or leads_to(scope, UPLOADS):
             yield
             return
-        address = (scope.get("client") or [""])[0]
+        address = address_of(scope)
         places, standing = self.lines.setdefault(address, (asyncio.Semaphore(ABREAST), []))
         if len(standing) >= WAITING:
-            raise Refused(429, "Too much is asked from this address at once; try again in a moment.")
+            raise Refused(429, CROWDED)
         standing.append(None)
         try:
             async with places:
@@ -96,6 +97,10 @@ def is_ours(error: Exception) -> bool:
     """Did this program fail, and not only Gradio with what it was sent?"""
     files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
     return any(ROOT in file.parents and file != GATE and "site-packages" not in file.parts for file in files)
+
+
+def address_of(scope: Message) -> str:
+    return (scope.get("client") or [""])[0]
 
 
 def leads_to(scope: Message, path: str) -> bool:

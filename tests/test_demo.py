@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -22,6 +23,7 @@ from demo import UPLOADS_KEPT, Networks, open_picture, sweep
 from resnet import ink
 from resnet.checkpoint import SHIPPED
 from resnet.drawings import DRAWINGS
+from sketchpad.queue import PLACES
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +207,45 @@ def test_connections_that_stall_hold_nothing_up_and_it_stops_within_two_seconds(
 def test_a_visitor_who_pushes_in_does_not_starve_the_others():
     waits = serving.beside_a_greedy_one(seconds=3)
     assert waits["beside_ms"] < 2 * waits["alone_ms"]
+
+
+def upload(url, file):
+    """-> the path by which the server knows it."""
+    form = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    form += file.read_bytes() + b"\r\n--x--\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    with urllib.request.urlopen(urllib.request.Request(f"{url}gradio_api/upload", form, kind)) as answer:
+        return json.load(answer)[0]
+
+
+def ask_for(url, path, address):
+    """The first of the API's two steps, as from that address: a place in the queue -> status and body."""
+    call = json.dumps({"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}).encode()
+    headers = {"Content-Type": "application/json", "X-Forwarded-For": address}
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{url}gradio_api/call/predict_image", call, headers)
+        ) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_a_visitor_who_sends_many_pictures_neither_fills_the_queue_nor_is_served_before_others(tmp_path, picture):
+    with Image.open(picture(7)) as image:
+        image.resize((4000, 4000)).save(tmp_path / "large.png")  # takes a quarter of a second
+    with running.running_demo(tmp_path / "log", running.free_port()) as demo:
+        large, small = (upload(demo.url, tmp_path / name) for name in ("large.png", "digit.png"))
+        begin = time.monotonic()
+        told = [ask_for(demo.url, large, "10.1.0.0") for _ in range(PLACES + 20)]
+        assert time.monotonic() - begin < 5  # else they did not wait
+        assert told[0][0] == 200 and told[-1][0] == 400 and "from this address" in told[-1][1]["detail"]
+        begin = time.monotonic()
+        _, answer = ask_for(demo.url, small, "10.0.0.1")
+        with urllib.request.urlopen(f"{demo.url}gradio_api/call/predict_image/{answer['event_id']}") as result:
+            assert b'"digit": 7' in result.read()
+        assert time.monotonic() - begin < 3  # two of the other's pictures, not fifty
 
 
 def test_many_visitors_leave_nothing_behind(pytestconfig):
