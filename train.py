@@ -166,8 +166,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     for f in fields(Settings):
         kind = {"action": "store_true"} if f.type is bool else {"type": f.type, "choices": f.metadata.get("choices")}
-        help = f.metadata["help"] + ("" if f.type is bool else " (default: %(default)s)")
-        parser.add_argument(f"--{f.name.replace('_', '-')}", default=f.default, help=help, **kind)
+        help = f.metadata["help"] + ("" if f.type is bool else f" (default: {f.default})")
+        parser.add_argument(f"--{f.name.replace('_', '-')}", default=argparse.SUPPRESS, help=help, **kind)
     fast = " ".join(f"--{name}" + ("" if value is True else f" {value:g}") for name, value in FAST.items())
     parser.add_argument("--fast", action="store_true", help=f"for 99 %% in seconds: {fast}, unless told otherwise")
     parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
@@ -175,8 +175,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="the checkpoint (default: checkpoints/ARCH-seedSEED.pt)")
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there already")
     parser.add_argument("--resume", action="store_true", help="go on with a checkpoint whose training was stopped")
-    if parser.parse_args().fast:
-        parser.set_defaults(**FAST)
     return parser.parse_args()
 
 
@@ -197,10 +195,12 @@ def prepare() -> tuple[Settings, checkpoint.Checkpoint | None, data.Splits, torc
 
 def choose(args: argparse.Namespace) -> tuple[Settings, checkpoint.Checkpoint | None, Path]:
     """The settings, what to go on from (if anything), and where to write. Refuses what would lose work."""
-    asked = Settings(**{f.name: getattr(args, f.name) for f in fields(Settings)})
+    said = {f.name: getattr(args, f.name) for f in fields(Settings) if hasattr(args, f.name)}
+    said = (FAST if args.fast else {}) | said
+    asked = Settings(**said)
     output = args.output or Path("checkpoints") / f"{asked.arch}-seed{asked.seed}.pt"
     if args.resume:
-        return resume(asked, output)
+        return resume(said, output)
     if asked.smoke:
         asked = replace(asked, epochs=5, batch_size=16)
         output = args.output or Path(tempfile.mkdtemp()) / f"{asked.arch}-smoke.pt"
@@ -222,7 +222,7 @@ def claim(output: Path) -> None:
     atexit.register(path.unlink, missing_ok=True)
 
 
-def resume(asked: Settings, output: Path) -> tuple[Settings, checkpoint.Checkpoint, Path]:
+def resume(said: dict[str, Any], output: Path) -> tuple[Settings, checkpoint.Checkpoint, Path]:
     """A stopped run goes on with its own settings; others than those are refused."""
     started = checkpoint.load(output)
     if not started.unfinished:
@@ -231,10 +231,9 @@ def resume(asked: Settings, output: Path) -> tuple[Settings, checkpoint.Checkpoi
         settings = Settings(**started.history["settings"])
     except (TypeError, ValueError):
         raise ValueError(f"{output} was started with settings that are not known here; start anew") from None
-    for f in fields(Settings):
-        mine, its = getattr(asked, f.name), getattr(settings, f.name)
-        if mine not in (its, f.default):
-            raise ValueError(f"{output} was started with {f.name.replace('_', '-')} {its}; it cannot go on with {mine}")
+    for name, mine in said.items():
+        if mine != (its := getattr(settings, name)):
+            raise ValueError(f"{output} was started with {name.replace('_', '-')} {its}; it cannot go on with {mine}")
     return settings, started, output
 
 

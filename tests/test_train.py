@@ -94,7 +94,7 @@ def test_a_file_from_before_there_was_bfloat16_goes_on_without_it(trained_half):
     half = checkpoint.load(trained_half)
     del half.history["settings"]["bf16"]
     checkpoint.save(half, trained_half)
-    settings, _, _ = train.resume(train.Settings(), trained_half)
+    settings, _, _ = train.resume({}, trained_half)
     assert settings.arch == "tutorial" and not settings.bf16
 
 
@@ -236,9 +236,10 @@ def test_a_checkpoint_that_is_there_is_not_overwritten_unasked(smoke):
     assert code == 1 and "finished" in err and path.read_bytes() == before
 
 
-def test_resume_with_other_settings_is_refused(trained_half):
-    code, _, err = run("--resume", "--lr", 0.5, "--output", trained_half)
-    assert code == 1 and "lr" in err and "0.5" in err
+@pytest.mark.parametrize(("flag", "value"), [("--lr", 0.5), ("--epochs", train.Settings.epochs)])
+def test_resume_with_other_settings_is_refused_even_where_they_are_the_usual_ones(trained_half, flag, value):
+    code, _, err = run("--resume", flag, value, "--output", trained_half)
+    assert code == 1 and f"was started with {flag[2:]}" in err and f"cannot go on with {value}" in err
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 0}, {"epochs": "x"}, {"lr": 1}, {"speed": 3}], ids=str)
