@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from resnet import ARCHITECTURES, checkpoint, create, data, parallel
-from resnet.augment import SCRAWLS, Augmentation
+from resnet.augment import SCRAWLS, Augmentation, strength_in
 from resnet.devices import check_compiler, choose_device
 from resnet.recognizer import DEFAULT
 from resnet.training import calibrate, evaluate, examine, train_one_epoch
@@ -33,7 +33,7 @@ class Settings:
     """What makes the weights: the same settings on the same machine make the same weights. Each is a flag."""
 
     arch: str = setting(DEFAULT, "the network", choices=list(ARCHITECTURES))
-    epochs: int = setting(48, "passes over the training images")
+    epochs: int = setting(36, "passes over the training images")
     batch_size: int = setting(128, "images a step")
     lr: float = setting(3e-3, "AdamW's highest learning rate; it rises to that and falls to nothing in one cycle")
     weight_decay: float = setting(0.1, "AdamW's: each step takes so much of the learning rate off every weight")
@@ -116,7 +116,8 @@ def train(
         for epoch in range(done, settings.epochs):
             start = time.perf_counter()
             shuffle = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
-            batches = data.Batches(train_set, settings.batch_size, shuffle, augment)
+            harden = augment and partial(augment, strength=strength_in(epoch, settings.epochs))
+            batches = data.Batches(train_set, settings.batch_size, shuffle, harden)
             hidden = parallel.rank() > 0 or None  # None: hidden where there is no terminal
             # On leaving `with`, a Ctrl-C that waits comes before the error of losing those whom it has ended already.
             with tqdm(batches, f"epoch {epoch + 1}/{settings.epochs}", leave=False, disable=hidden) as progress:

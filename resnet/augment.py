@@ -18,35 +18,46 @@ SHIFT = 1.5  # pixels, either way, of the centre of mass
 BEND = 0.6  # pixels, standard deviation, of each of 5 x 5 places that bend the image like rubber
 PEN = 0.6  # how far towards the next wider, or thinner, pen
 SCRAWLS = 20_000  # drawn once, to learn as no digits
+CALM = 1 / 6  # of the epochs, the last: all of these but habits and non-digits are half as strong
 
 
 class Augmentation:
-    """A batch of digits -> the batch to learn from, a thirty-second of it more, and with probabilities for labels.
+    """A batch of digits -> the batch to learn from, with non-digits in it, and with probabilities for labels.
 
-    (N, 1, 28, 28) in [0, 1] and (N,) -> (N + N // 32, 1, 28, 28) in [0, 1] and (N + N // 32, 10): all on the digit
-    that it is, or the same for each of ten where it is none. All draws are from `generator`, a CPU one, on every
-    device, and, for the scrawls, from `seed`.
+    (N, 1, 28, 28) in [0, 1] and (N,) -> (N + M, 1, 28, 28) in [0, 1] and (N + M, 10): all on the digit that it is, or
+    the same for each of ten where it is none. M is a sixty-fourth of N, or 1. All draws are from `generator`, a CPU one, on every
+    device, and, for the scrawls, from `seed`. At `strength` 1 images change by up to the limits above, at 0 they are
+    only fitted into the box.
     """
 
     def __init__(self, seed: int, count: int = SCRAWLS) -> None:
         self.scrawls = scrawls(count, seed)
 
-    def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        others = outliers.draw(images, labels, self.scrawls, len(images) // 32, generator)
+    def __call__(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator, strength: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        others = outliers.draw(images, labels, self.scrawls, max(1, len(images) // 64), generator)
         images = torch.cat([habits.add(images, labels, generator), others])
         targets = torch.cat([F.one_hot(labels, 10).float(), labels.new_full((len(others), 10), 0.1, dtype=torch.float)])
-        return repen(warp(images, generator), generator), targets
+        return repen(warp(images, generator, strength), generator, strength), targets
 
 
-def warp(images: Tensor, generator: torch.Generator) -> Tensor:
+def strength_in(epoch: int, epochs: int) -> float:
+    """Of the augmentation, in an epoch counted from 0: what is learnt last is what digits are mostly like."""
+    return 1.0 if epoch < (1 - CALM) * epochs else 0.5
+
+
+def warp(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
     """Turn, stretch and slant each image by its own draw, fit it into the box as `resnet.ink` does, and bend it.
 
     All in one sampling, in `affine_grid`'s coordinates: the frame is 2 wide, its middle is 0.
     """
     n, device = len(images), images.device
-    turn, slant = _uniform(n, math.radians(TURN), generator), _uniform(n, SLANT, generator)
-    wide, high = 1 + _uniform(n, STRETCH, generator), 1 + _uniform(n, STRETCH, generator)
-    zoom, shift = 1 + _uniform(n, ZOOM, generator), _uniform((n, 2), 2 * SHIFT / SIZE, generator)
+    turn, slant, wide, high, zoom = (
+        _uniform(n, strength * limit, generator) for limit in (math.radians(TURN), SLANT, STRETCH, STRETCH, ZOOM)
+    )
+    wide, high, zoom = 1 + wide, 1 + high, 1 + zoom
+    shift = _uniform((n, 2), strength * 2 * SHIFT / SIZE, generator)
     cos, sin = turn.cos(), turn.sin()
     back = torch.stack([cos * wide, (slant * cos - sin) * high, sin * wide, (slant * sin + cos) * high], 1)
     back = back.view(n, 2, 2).to(device)  # (n, 2, 2): from places in the result to places in the image
@@ -62,16 +73,16 @@ def warp(images: Tensor, generator: torch.Generator) -> Tensor:
 
     back = back / scale[..., None]
     grid = F.affine_grid(torch.cat([back, -back @ offset[..., None]], 2), list(images.shape), align_corners=False)
-    bends = torch.randn((n, 2, 5, 5), generator=generator).to(device) * 2 * BEND / SIZE
+    bends = torch.randn((n, 2, 5, 5), generator=generator).to(device) * strength * 2 * BEND / SIZE
     bends = F.interpolate(bends, size=(SIZE, SIZE), mode="bicubic", align_corners=True)
     return F.grid_sample(images, grid + bends.permute(0, 2, 3, 1), align_corners=False)
 
 
-def repen(images: Tensor, generator: torch.Generator) -> Tensor:
+def repen(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
     """Blend each image with its dilation or its erosion: a wider or a thinner pen."""
     wider = F.max_pool2d(images, 3, stride=1, padding=1)
     thinner = -F.max_pool2d(-images, 3, stride=1, padding=1)
-    amount = _uniform((len(images), 1, 1, 1), PEN, generator).to(images.device)
+    amount = _uniform((len(images), 1, 1, 1), strength * PEN, generator).to(images.device)
     return torch.lerp(images, torch.where(amount > 0, wider, thinner), amount.abs())
 
 

@@ -22,8 +22,10 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_a_batch_comes_back_with_a_thirty_second_more_and_with_probabilities_for_labels(batch):
+def test_a_batch_comes_back_with_a_sixty_fourth_more_and_with_probabilities_for_labels(batch):
     images, labels = batch
+    many = (part.repeat(4, *[1] * (part.dim() - 1)) for part in batch)
+    assert len(augment.Augmentation(seed=0, count=50)(*many, generator())[0]) == 162
     learn = augment.Augmentation(seed=0, count=50)
     new, targets = learn(images, labels, generator())
     assert new.shape == (41, 1, 28, 28) and targets.shape == (41, 10)
@@ -56,6 +58,19 @@ def test_each_way_of_warping_does_something_by_itself(batch, monkeypatch, limit)
     unchanged = augment.warp(batch[0], generator())
     still(monkeypatch, but=limit)
     assert (augment.warp(batch[0], generator()) - unchanged).abs().mean() > 0.01
+
+
+def test_at_no_strength_images_are_only_fitted_into_the_box(batch, monkeypatch):
+    calm = augment.repen(augment.warp(batch[0], generator(), 0), generator(), 0)
+    half = augment.repen(augment.warp(batch[0], generator(), 0.5), generator(), 0.5)
+    full = augment.repen(augment.warp(batch[0], generator()), generator())
+    assert 0 < (half - calm).abs().mean() < (full - calm).abs().mean()
+    still(monkeypatch)
+    assert torch.equal(calm, augment.warp(batch[0], generator()))
+
+
+def test_the_last_sixth_of_the_epochs_is_half_as_strong():
+    assert [augment.strength_in(epoch, 12) for epoch in range(12)] == [1.0] * 10 + [0.5] * 2
 
 
 def test_an_empty_image_stays_empty():

@@ -300,7 +300,7 @@ def test_help_explains_every_flag_with_its_default():
         assert f"--{name} " in out
     for name in ("fast", "device", "data", "output", "overwrite", "resume"):
         assert f"--{name} " in out
-    assert "default: small" in out and "default: 48" in out
+    assert "default: small" in out and "default: 36" in out
 
 
 def test_fast_stands_for_four_settings_and_gives_way_to_what_is_said(monkeypatch):
