@@ -4,6 +4,8 @@ import argparse
 import html
 import math
 import os
+import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -17,7 +19,9 @@ from typing import Any
 # before gradio is imported: it asks other hosts, and keeps uploads in a folder that may hold other files, too
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ["GRADIO_TEMP_DIR"] = os.path.join(
-    os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(), f"draw-a-digit-{getattr(os, 'getuid', int)()}"
+    os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir(),
+    f"draw-a-digit-{getattr(os, 'getuid', int)()}",
+    str(os.getpid()),
 )
 
 if os.environ.get("SPACE_ID"):  # on Spaces all come through a proxy, which says from where
@@ -50,7 +54,7 @@ THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monos
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # of Pillow's, those that say how large they are before all else
 NO_INK = "There is no digit to be seen in this picture; choose one of a single digit on plain paper."
-UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])  # ours alone: what is old in it is deleted
+UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])  # of this run, deleted at its end; its parent is ours alone
 UPLOADS_KEPT = 300  # seconds
 MAX_CUTS = 200  # resnet152 has 50 blocks of two parts each
 Cuts = Sequence[Cut]
@@ -149,7 +153,7 @@ def sweep(folder: Path, seconds: float) -> None:
 def keep_sweeping() -> None:
     while True:
         with suppress(OSError):  # a folder that went while it was gone through
-            sweep(UPLOADS, UPLOADS_KEPT)
+            sweep(UPLOADS.parent, UPLOADS_KEPT)  # what a run that was killed left, too
         time.sleep(60)
 
 
@@ -310,7 +314,7 @@ def build(networks: Networks) -> gr.Blocks:
     return page
 
 
-def refuse(*_: Any) -> JSONResponse:
+def make_no_sense(*_: Any) -> JSONResponse:
     """What Gradio fails at before the gate, such as a request that names no host."""
     return JSONResponse({"detail": "This request makes no sense here."}, 400)
 
@@ -322,6 +326,7 @@ def main() -> None:
     parser.add_argument("--host", help="address to listen on; 0.0.0.0 lets others in (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # not without the last line
     torch.set_num_threads(1)  # a drawing is too little work to share; visitors share the cores
     try:
         page = build(Networks(args.checkpoint, args.device or ("cpu" if spaces else None)))
@@ -337,10 +342,12 @@ def main() -> None:
             max_file_size="10mb",
             i18n=SAY,
             state_session_capacity=200,  # visitors whose page Gradio remembers
-            app_kwargs={"middleware": [Middleware(Gate)], "exception_handlers": {Exception: refuse}},
+            app_kwargs={"middleware": [Middleware(Gate)], "exception_handlers": {Exception: make_no_sense}},
         )
     except (ValueError, OSError) as error:
         sys.exit(f"demo.py: {error}")
+    finally:
+        shutil.rmtree(UPLOADS, ignore_errors=True)
 
 
 if __name__ == "__main__":

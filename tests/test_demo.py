@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -184,6 +185,15 @@ def test_nothing_of_a_drawing_is_written_to_disk(demo, demo_folder, client):
     assert files() == before
 
 
+def upload(url, file):
+    """-> the path by which the server knows it."""
+    form = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    form += file.read_bytes() + b"\r\n--x--\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    with urllib.request.urlopen(urllib.request.Request(f"{url}gradio_api/upload", form, kind)) as answer:
+        return json.load(answer)[0]
+
+
 def test_connections_that_stall_hold_nothing_up_and_it_stops_within_two_seconds(tmp_path):
     with running.running_demo(tmp_path / "log", running.free_port()) as demo:
         stalled = [socket.create_connection(("127.0.0.1", int(demo.url.rsplit(":")[-1].strip("/")))) for _ in range(50)]
@@ -197,8 +207,10 @@ def test_connections_that_stall_hold_nothing_up_and_it_stops_within_two_seconds(
         begin = time.monotonic()
         assert ask_the_pads_function(demo.url, {"network": "small", "strokes": DRAWINGS[2]})["digit"] == 2
         assert time.monotonic() - begin < 1
+        picture = upload(demo.url, ROOT / "sketchpad/screenshot.png")
+        assert Path(picture).exists()
         demo.process.terminate()
-        assert demo.process.wait(timeout=2) is not None
+        assert demo.process.wait(timeout=2) == 0 and not Path(picture).exists()
         for connection in stalled:
             connection.close()
     assert "Traceback" not in (tmp_path / "log").read_text()
@@ -207,15 +219,6 @@ def test_connections_that_stall_hold_nothing_up_and_it_stops_within_two_seconds(
 def test_a_visitor_who_pushes_in_does_not_starve_the_others():
     waits = serving.beside_a_greedy_one(seconds=3)
     assert waits["beside_ms"] < 2 * waits["alone_ms"]
-
-
-def upload(url, file):
-    """-> the path by which the server knows it."""
-    form = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-    form += file.read_bytes() + b"\r\n--x--\r\n"
-    kind = {"Content-Type": "multipart/form-data; boundary=x"}
-    with urllib.request.urlopen(urllib.request.Request(f"{url}gradio_api/upload", form, kind)) as answer:
-        return json.load(answer)[0]
 
 
 def ask_for(url, path, address):
