@@ -19,14 +19,16 @@ MOTIONS = {
 
 
 def draw(images: Tensor, labels: Tensor, scrawls: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Of a batch of digits and of `scrawls` -> at most `count` images (M, 1, 28, 28) in [0, 1]; half are scrawls.
+    """Of a batch of digits and of `scrawls` -> at most `count` images (M, 1, 28, 28) in [0, 1].
+
+    Each is turned by a chance of 1/4, a pair by 1/4, else a scrawl.
 
     The draws are from `generator`, a CPU one, on every device.
     """
-    quarter = count // 4
-    chosen = torch.randint(len(scrawls), (count - 2 * quarter,), generator=generator)
+    turns, pairs, *others = torch.randint(4, (count,), generator=generator).bincount(minlength=4).tolist()
+    chosen = torch.randint(len(scrawls), (sum(others),), generator=generator)
     scrawled = scrawls[chosen].to(images.device).float() / 255
-    return torch.cat([turned(images, labels, quarter, generator), paired(images, quarter, generator), scrawled])
+    return torch.cat([turned(images, labels, turns, generator), paired(images, pairs, generator), scrawled])
 
 
 def turned(images: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:

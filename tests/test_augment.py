@@ -122,6 +122,17 @@ def test_outliers_are_of_three_kinds_and_none_is_a_digit_as_it_was(batch):
     assert (others[:, None] - images[None]).abs().sum((2, 3, 4)).min() > 1
 
 
+def test_where_a_batch_has_room_for_a_single_outlier_each_kind_comes_in_its_turn(batch, monkeypatch):
+    images, labels = batch
+    counts = []
+    monkeypatch.setattr(outliers, "turned", lambda images, labels, count, _: counts.append((0, count)) or images[:0])
+    monkeypatch.setattr(outliers, "paired", lambda images, count, _: counts.append((1, count)) or images[:0])
+    draws, some = generator(), scrawls(3, seed=0)
+    scrawled = sum(len(outliers.draw(images, labels, some, 1, draws)) for _ in range(400))
+    turned, paired = (sum(count for kind, count in counts if kind == which) for which in (0, 1))
+    assert turned + paired + scrawled == 400 and 60 < turned < 140 and 60 < paired < 140
+
+
 def test_only_digits_that_are_none_afterwards_are_turned(batch):
     images, labels = batch
     for digit in (0, 8):
