@@ -51,13 +51,14 @@ def test_the_figures_are_those_of_the_shipped_checkpoint(path):
     history, settings = trained.history, trained.history["settings"]
     assert history["data"] == "MNIST"
     assert history["images"] == {"train": 55_000, "held_out": 5_000, "test": 10_000}
+    flags = "".join(f" --{name}" for name, value in settings.items() if value is True)
     command = (
-        f"python train.py --arch {trained.architecture} --seed {settings['seed']} --output checkpoints/{path.name}"
+        f"train.py --arch {trained.architecture}{flags} --seed {settings['seed']} --output checkpoints/{path.name}"
     )
     default = subprocess.run(
         [sys.executable, "train.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    for name in ("epochs", "batch_size", "lr"):
+    for name in ("epochs", "batch_size", "lr", "weight_decay"):
         assert f"(default: {settings[name]})" in re.sub(r"\s+", " ", default.stdout), f"the command needs --{name}"
     row = next(line for line in README.splitlines() if line.startswith(f"| `{path.stem}`"))
     for claim in (f"{history['parameters']:,}", per_cent(history["test"]["accuracy"]), command):
