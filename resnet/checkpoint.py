@@ -20,6 +20,9 @@ from resnet.networks import ARCHITECTURES, create
 FORMAT = "resnet-mnist/1"
 # All that `save` makes a pickle ask for. torch allows more, some of which takes as much memory as it is told to.
 NAMED = re.compile(r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch \w+Storage")
+# torch's own; letters after data/ would let a pickle ask for one record under many names, for torch takes "a" for "A".
+RECORD = re.compile(r"[^/]+/(data\.pkl|data/[0-9]+|byteorder|version|\.[\w./]+)")
+LARGEST_PICKLE = 2**21  # bytes; resnet152's, unfinished, has a quarter of that
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 
 
@@ -62,11 +65,14 @@ def save(checkpoint: Checkpoint, path: str | Path) -> None:
 def write(content: dict[str, Any], path: Path) -> None:
     """Writes plain data and tensors, all of it or nothing: to a temporary name beside `path`, then over it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.part")
     buffer = io.BytesIO()  # for torch writes the name of a file that it opens itself into it
     torch.save(content, buffer)
     try:
-        temporary.write_bytes(buffer.getbuffer())
+        with temporary.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -81,8 +87,7 @@ def load(path: str | Path) -> Checkpoint:
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is cut short, or is no PyTorch file; copy or train it again")
     try:
-        inspect(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(inspected(path), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise CheckpointError(f"{path} holds more than plain data and was not opened, for it could run code") from None
     except Exception:  # a pickle can raise any
@@ -104,19 +109,43 @@ def load(path: str | Path) -> Checkpoint:
     return checkpoint
 
 
-def inspect(path: Path) -> None:
-    """Raises `BadZipFile` for a file that is damaged or packed, `UnpicklingError` for one that asks for more than data.
+def inspected(path: Path) -> io.BytesIO:
+    """The records of a file, in an archive made anew: torch must not read by other rules than those it is checked by.
 
-    torch itself compares no checksums, and unpacks.
+    Raises `BadZipFile` for what is damaged, packed, or none of torch's; `UnpicklingError` for more than plain data.
     """
-    with zipfile.ZipFile(path) as archive:
+    checked = io.BytesIO()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(checked, "w") as copy:
         entries = archive.infolist()
         packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-        names = {entry.filename.lower() for entry in entries}  # torch takes "a" for "A"
-        if packed or len(names) < len(entries) or archive.testzip() is not None:
+        overlapping = sum(entry.file_size for entry in entries) > path.stat().st_size
+        named = all(RECORD.fullmatch(entry.filename) for entry in entries)
+        if packed or overlapping or not named or len({entry.filename for entry in entries}) < len(entries):
             raise zipfile.BadZipFile
         for entry in entries:
-            if entry.filename.lower().endswith("data.pkl"):
-                for operation, named, _ in pickletools.genops(archive.read(entry)):
-                    if operation.name == "GLOBAL" and not NAMED.fullmatch(named):
-                        raise pickle.UnpicklingError
+            record = archive.read(entry)  # whose checksum is compared
+            if entry.filename.endswith("/data.pkl"):
+                check_pickle(record)
+            copy.writestr(entry.filename, record)
+    checked.seek(0)
+    return checked
+
+
+def check_pickle(record: bytes) -> None:
+    """Raises `UnpicklingError` for one that asks for more than plain data, or for more memory than it has bytes.
+
+    What is used twice may be a name or a text, as in all that `save` makes: of a list that is used twice, a few bytes
+    make as many copies as they like.
+    """
+    if len(record) > LARGEST_PICKLE:
+        raise pickle.UnpicklingError
+    constant, constants = False, set()  # is what came last one, and where they are kept
+    for operation, argument, _ in pickletools.genops(record):
+        if operation.name == "GLOBAL" and not NAMED.fullmatch(argument):
+            raise pickle.UnpicklingError
+        if operation.name.endswith("PUT"):
+            (constants.add if constant else constants.discard)(argument)
+        elif operation.name == "EMPTY_SET" or (operation.name.endswith("GET") and argument not in constants):
+            raise pickle.UnpicklingError
+        else:
+            constant = operation.name in ("GLOBAL", "BINUNICODE")

@@ -1,16 +1,20 @@
 """A checkpoint comes back as it was written, and what is none is refused with a sentence."""
 
 import copy
+import io
 import os
 import pickle
+import subprocess
+import sys
 import time
 import zipfile
+import zlib
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 
 from resnet import CheckpointError, Recognizer, checkpoint, create
 from resnet.devices import choose_device
@@ -26,7 +30,7 @@ HISTORY = {
     "test": {
         "loss": 0.1,
         "accuracy": 0.9,
-        "confusion": [[1] * 10] * 10,
+        "confusion": [[1] * 10 for _ in range(10)],
         "mistakes": [{"label": 1, "read": 7, "probability": 0.9, "image": [0] * 784}],
     },
 }
@@ -53,12 +57,11 @@ def test_a_failed_write_leaves_the_old_file_whole(trained, tmp_path, monkeypatch
     checkpoint.save(trained, path)
     before = path.read_bytes()
 
-    def half(path, content):
-        with path.open("wb") as file:
-            file.write(content[: len(content) // 2])
+    def half(file):
+        os.ftruncate(file, os.fstat(file).st_size // 2)
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(os, "fsync", half)
     with pytest.raises(OSError, match="disk full"):
         checkpoint.save(trained, path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["a.pt"]
@@ -202,23 +205,89 @@ def test_weights_of_another_type_or_of_more_than_the_file_holds_are_refused(trai
         checkpoint.load(tmp_path / "a.pt")
 
 
-def test_a_small_file_of_a_large_network_takes_little_memory(trained, tmp_path):
-    """Nor does one that is packed: 400 MB of zeros in less than 1 MB."""
-    import resource
+def tensor(key, size):
+    """The pickle of one number, in a record of so many bytes."""
+    storage = b"(X\x07\0\0\0storagectorch\nByteStorage\n" + key + b"X\3\0\0\0cpuJ" + size.to_bytes(4, "little") + b"tQ"
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\0K\1\x85K\1\x85\x89)tR"
 
-    trained.architecture = "resnet152"
-    checkpoint.save(trained, tmp_path / "claims.pt")
-    with (
-        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
-        packed.open("archive/data.pkl", "w") as entry,
-    ):
-        for _ in range(400):
-            entry.write(bytes(2**20))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for name, said in (("claims.pt", "does not fit"), ("packed.pt", "damaged")):
-        with pytest.raises(CheckpointError, match=said):
-            checkpoint.load(tmp_path / name)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB; resnet152 is 233 MB
+
+def archive_of(pickle, records=()):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, record in {"data.pkl": pickle, "version": b"3\n", **dict(records)}.items():
+            archive.writestr(f"archive/{name}", record)
+    return content.getvalue()
+
+
+def packed():
+    """400 MB of zeros in less than 1 MB."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(400 * 2**20))
+    return content.getvalue()
+
+
+def two_in_one():
+    """For who reads from the front an old pickle that takes 400 MB, for who reads from the end an archive."""
+    return (
+        b"\x80\x02cbuiltins\nbytearray\nJ" + (400 * 2**20).to_bytes(4, "little") + b"\x85R." + archive_of(b"\x80\x02}.")
+    )
+
+
+def lists_of_lists():
+    """A list of 10,000 pairs, made a dictionary 300 times."""
+    pairs = b"](" + b"".join(b"M" + i.to_bytes(2, "little") + b"K\0\x86" for i in range(10_000)) + b"eq\1\x85q\2"
+    return archive_of(b"\x80\x02](ccollections\nOrderedDict\nq\0" + pairs + b"h\0h\2R" * 300 + b"e.")
+
+
+def one_record_by_many_names():
+    spellings = [bytes(letter - 32 * (i >> n & 1) for n, letter in enumerate(b"abcdefgh")) for i in range(256)]
+    pickle = b"".join(tensor(b"X\x08\0\0\0" + spelling, 2**20) for spelling in spellings)
+    return archive_of(b"\x80\x02](" + pickle + b"e.", {"data/abcdefgh": bytes(2**20)})
+
+
+def records_in_records():
+    """150 of them, each of which holds the next, header and all."""
+    inner, entries, content = bytes(2**20), [], io.BytesIO()
+    for i in reversed(range(150)):
+        entry = zipfile.ZipInfo(f"archive/data/{100 + i}")
+        entry.CRC, entry.file_size, entry.compress_size = zlib.crc32(inner), len(inner), len(inner)
+        inner = entry.FileHeader() + inner
+        entries.insert(0, entry)
+    with zipfile.ZipFile(content, "w") as archive:
+        pickle = b"".join(tensor(b"M%c\0" % (100 + i), entry.file_size) for i, entry in enumerate(entries))
+        archive.writestr("archive/data.pkl", b"\x80\x02](" + pickle + b"e.")
+        archive.writestr("archive/version", b"3\n")
+        for entry in entries:
+            entry.header_offset = archive.start_dir + entries[0].file_size - entry.file_size
+        archive.filelist += entries
+        archive.start_dir += content.write(inner)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("content", [packed, two_in_one, lists_of_lists, one_record_by_many_names, records_in_records])
+def test_a_small_file_takes_little_memory(tmp_path, content):
+    (tmp_path / "a.pt").write_bytes(content())
+    assert (tmp_path / "a.pt").stat().st_size < 1_200_000
+    assert megabytes_to_refuse(tmp_path / "a.pt") < 50
+
+
+def test_a_small_file_of_a_large_network_takes_little_memory(trained, tmp_path):
+    trained.architecture = "resnet152"  # 233 MB
+    checkpoint.save(trained, tmp_path / "a.pt")
+    assert megabytes_to_refuse(tmp_path / "a.pt") < 50
+
+
+def megabytes_to_refuse(path):
+    """More than before, at the most, in a process of its own."""
+    code = "import resource, sys; from resnet import checkpoint\n"
+    code += "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+    code += "checkpoint.load(checkpoint.SHIPPED / 'small.pt')\n"  # imports what loading needs
+    code += "before = peak()\n"
+    code += "try: checkpoint.load(sys.argv[1])\n"
+    code += "except checkpoint.CheckpointError: print(peak() - before)\n"
+    done = subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -235,14 +304,14 @@ def test_a_small_file_of_a_large_network_takes_little_memory(trained, tmp_path):
         (["versions", "torch"], "2" * 1000),
         (["parameters"], 5),
         (["epochs"], "many"),
-        (["epochs"], HISTORY["epochs"] * 10_001),
+        (["epochs"], [dict(epoch) for epoch in HISTORY["epochs"] * 10_001]),
         (["epochs", 0, "train_loss"], float("nan")),
         (["epochs", 0, "held_out_accuracy"], 99.7),
         (["temperature"], 0),
         (["temperature"], 2**1100),
         (["test"], True),
-        (["test", "confusion"], [[1] * 10] * 9),
-        (["test", "confusion"], [["1"] * 10] * 10),
+        (["test", "confusion"], [[1] * 10 for _ in range(9)]),
+        (["test", "confusion"], [["1"] * 10 for _ in range(10)]),
         (["test", "mistakes"], {}),
         (["test", "mistakes", 0, "image"], [256] * 784),
         (["test", "mistakes", 0, "read"], 10),
