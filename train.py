@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def setting(default: Any, help: str, **options: Any) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """What makes the weights: the same settings on the same machine make the same weights. Each is a flag."""
+    """What makes the weights: on the same device of a machine, by as many processes, the same ones. Each is a flag."""
 
     arch: str = setting(DEFAULT, "the network", choices=list(ARCHITECTURES))
     epochs: int = setting(36, "passes over the training images")
@@ -59,6 +59,7 @@ class Settings:
 
 
 FAST = {"epochs": 3, "lr": 5e-3, "plain": True, "bf16": True}  # 99 % with `tutorial`: benchmarks/training.py
+SMOKE = {"epochs": 5, "batch_size": 16}
 
 
 def main() -> None:
@@ -70,8 +71,12 @@ def main() -> None:
         parallel.leave()
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"train.py: {error}")
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no class for this on the CPU
+            raise
+        sys.exit("train.py: the memory does not suffice; choose a smaller --batch-size")
     except KeyboardInterrupt:
-        sys.exit("\nstopped before training began")
+        sys.exit("\nstopped")
 
 
 def train(
@@ -170,7 +175,9 @@ def parse_args() -> argparse.Namespace:
         help = f.metadata["help"] + ("" if f.type is bool else f" (default: {f.default})")
         parser.add_argument(f"--{f.name.replace('_', '-')}", default=argparse.SUPPRESS, help=help, **kind)
     fast = " ".join(f"--{name}" + ("" if value is True else f" {value:g}") for name, value in FAST.items())
-    parser.add_argument("--fast", action="store_true", help=f"for 99 %% in seconds: {fast}, unless told otherwise")
+    parser.add_argument(
+        "--fast", action="store_true", help=f"for 99 %% in seconds: {fast}; --epochs and --lr may be others"
+    )
     parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
     parser.add_argument("--data", default="data", help="where MNIST is, or is downloaded to (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="the checkpoint (default: checkpoints/ARCH-seedSEED.pt)")
@@ -180,38 +187,38 @@ def parse_args() -> argparse.Namespace:
 
 
 def prepare() -> tuple[Settings, checkpoint.Checkpoint | None, data.Splits, torch.device, Path]:
-    """What `train` takes, by the command line."""
+    """What `train` takes, by the command line. Refuses what would lose work."""
     args = parse_args()
-    settings, started, output = choose(args)
+    said, settings, output = choose(args)
     device = choose_device(args.device)
+    claim(output)  # before it is looked at
+    started = None
+    if args.resume:
+        settings, started = resume(said, output)
+    elif output.exists() and not args.overwrite:
+        raise ValueError(f"{output} is there already; say --resume, --overwrite, or another --output")
     if settings.compile:
         check_compiler(device)
     splits = data.drawn(settings.seed) if settings.smoke else data.mnist(args.data)
     last = len(splits.train.labels) % settings.batch_size or settings.batch_size
     if last < parallel.size():
         raise ValueError(f"{parallel.size()} processes cannot share the last batch of {last}; change --batch-size")
-    claim(output)
     return settings, started, splits, device, output
 
 
-def choose(args: argparse.Namespace) -> tuple[Settings, checkpoint.Checkpoint | None, Path]:
-    """The settings, what to go on from (if anything), and where to write. Refuses what would lose work."""
+def choose(args: argparse.Namespace) -> tuple[dict[str, Any], Settings, Path]:
+    """The settings that were said, all that go with them, and where to write."""
     said = {f.name: getattr(args, f.name) for f in fields(Settings) if hasattr(args, f.name)}
     said = (FAST if args.fast else {}) | said
-    asked = Settings(**said)
-    output = args.output or Path("checkpoints") / f"{asked.arch}-seed{asked.seed}.pt"
-    if args.resume:
-        return resume(said, output)
-    if asked.smoke:
-        asked = replace(asked, epochs=5, batch_size=16)
-        output = args.output or Path(tempfile.mkdtemp()) / f"{asked.arch}-smoke.pt"
-    if output.exists() and not args.overwrite:
-        raise ValueError(f"{output} is there already; say --resume, --overwrite, or another --output")
-    return asked, None, output
+    settings = Settings(**((SMOKE if "smoke" in said else {}) | said))
+    folder = Path(tempfile.mkdtemp()) if settings.smoke and not args.output else Path("checkpoints")
+    return said, settings, args.output or folder / f"{settings.arch}-seed{settings.seed}.pt"
 
 
 def claim(output: Path) -> None:
     """For this run alone, till it ends in whatever way."""
+    if output.is_dir():
+        raise ValueError(f"{output} is a folder; name a file in it")
     output.parent.mkdir(parents=True, exist_ok=True)
     path = output.with_name(f".{output.name}.lock")
     lock = FileLock(path)
@@ -223,7 +230,7 @@ def claim(output: Path) -> None:
     atexit.register(path.unlink, missing_ok=True)
 
 
-def resume(said: dict[str, Any], output: Path) -> tuple[Settings, checkpoint.Checkpoint, Path]:
+def resume(said: dict[str, Any], output: Path) -> tuple[Settings, checkpoint.Checkpoint]:
     """A stopped run goes on with its own settings; others than those are refused."""
     started = checkpoint.load(output)
     if not started.unfinished:
@@ -235,7 +242,7 @@ def resume(said: dict[str, Any], output: Path) -> tuple[Settings, checkpoint.Che
     for name, mine in said.items():
         if mine != (its := getattr(settings, name)):
             raise ValueError(f"{output} was started with {name.replace('_', '-')} {its}; it cannot go on with {mine}")
-    return settings, started, output
+    return settings, started
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ def choose_device(name: str | None = None) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError):  # torch raises each of them for one missing device
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError):  # torch raises each for one missing device
         raise ValueError(f"no device {name!r} here; leave it out, or say cpu, cuda or mps") from None
     return device
 

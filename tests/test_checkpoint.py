@@ -343,7 +343,7 @@ def test_probabilities_are_rows_that_sum_to_one(trained, tmp_path, random):
             recognizer.probabilities(wrong)
 
 
-@pytest.mark.parametrize("device", ["abacus", "cuda:99", "meta", ""])
+@pytest.mark.parametrize("device", ["abacus", "cuda:99", "meta", "hpu", ""])
 def test_a_device_that_is_not_there_is_refused(device):
     with pytest.raises(ValueError, match="no device"):
         choose_device(device)

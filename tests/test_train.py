@@ -94,7 +94,7 @@ def test_a_file_from_before_there_was_bfloat16_goes_on_without_it(trained_half):
     half = checkpoint.load(trained_half)
     del half.history["settings"]["bf16"]
     checkpoint.save(half, trained_half)
-    settings, _, _ = train.resume({}, trained_half)
+    settings, _ = train.resume({}, trained_half)
     assert settings.arch == "tutorial" and not settings.bf16
 
 
@@ -199,6 +199,13 @@ def test_a_loss_that_is_not_finite_stops_and_the_epochs_before_are_kept(monkeypa
     assert [epoch["train_loss"] for epoch in checkpoint.load(tmp_path / "a.pt").history["epochs"]] == [0.5, 0.4]
 
 
+def test_a_batch_that_the_memory_does_not_hold_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(train, "train_one_epoch", lambda *loop: torch.empty(2**60))
+    monkeypatch.setattr("sys.argv", ["train.py", "--smoke", "--arch", "tutorial", "--output", str(tmp_path / "a.pt")])
+    with pytest.raises(SystemExit, match=r"^train.py: the memory does not suffice; choose a smaller --batch-size$"):
+        train.main()
+
+
 @pytest.mark.parametrize("spoil", ["flip", "truncate", "swap"])
 def test_files_that_are_not_mnists_are_named(mnist, pytestconfig, tmp_path, spoil):
     source, raw = Path(pytestconfig.getoption("--mnist"), "MNIST", "raw"), tmp_path / "MNIST" / "raw"
@@ -286,9 +293,10 @@ def test_no_network_and_no_data_is_one_sentence_that_says_where_to_put_the_files
         (["--seed", "-1"], "--seed"),
         (["--device", "abacus"], "abacus"),
         (["--resume", "--output", "nowhere.pt"], "nowhere.pt"),
+        (["--overwrite", "--output", "tests"], "tests is a folder"),
     ],
 )
-def test_flags_that_make_no_sense_are_refused(arguments, said, tmp_path):
+def test_flags_that_make_no_sense_are_refused(arguments, said):
     code, _, err = run("--smoke", *arguments)
     assert code in (1, 2) and said in err.strip().splitlines()[-1]
 
@@ -306,10 +314,12 @@ def test_help_explains_every_flag_with_its_default():
 def test_fast_stands_for_four_settings_and_gives_way_to_what_is_said(monkeypatch):
     def settings(*flags):
         monkeypatch.setattr("sys.argv", ["train.py", *flags])
-        return train.choose(train.parse_args())[0]
+        return train.choose(train.parse_args())[1]
 
     assert settings("--fast") == train.Settings(epochs=3, lr=5e-3, plain=True, bf16=True)
     assert settings("--arch", "tutorial", "--fast", "--epochs", "4").epochs == 4
+    assert settings("--smoke") == train.Settings(smoke=True, epochs=5, batch_size=16)
+    assert settings("--smoke", "--epochs", "2") == train.Settings(smoke=True, epochs=2, batch_size=16)
     assert settings() == train.Settings()
 
 
