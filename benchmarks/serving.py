@@ -18,7 +18,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script find
 from benchmarks.running import ROOT, Demo, free_port, running_demo
 from resnet import Recognizer, ink
 from resnet.drawings import DRAWINGS
+from resnet.stopwatch import median_seconds
 
 RATE = 20  # updates a second of a visitor's drawing
 DRAWN = 40  # updates from a digit's first point to its last
@@ -51,13 +51,8 @@ class Answer(NamedTuple):
 def milliseconds_an_answer(points: int) -> float:
     """Median time from a drawing of so many points to ten probabilities, on one core."""
     torch.set_num_threads(1)
-    recognizer, times = Recognizer.load(device="cpu"), []
-    drawing = resampled(DRAWINGS[3], points)
-    for _ in range(205):
-        start = time.perf_counter()
-        recognizer.probabilities(ink.from_strokes(drawing)[None])
-        times.append(1000 * (time.perf_counter() - start))
-    return median(times[5:])  # the first ones find out how to compute
+    recognizer, drawing = Recognizer.load(device="cpu"), resampled(DRAWINGS[3], points)
+    return 1000 * median_seconds(lambda: recognizer.probabilities(ink.from_strokes(drawing)[None]), 200)
 
 
 def resampled(strokes: list[list[tuple[float, float]]], points: int) -> list[list[list[float]]]:
@@ -125,14 +120,19 @@ def visit(url: str, pad: int, visitor: int, seconds: float, grown: list[list[byt
     connection.close()
 
 
-def push(url: str, pad: int, drawing: bytes, end: float) -> None:
-    """A greedy visitor's connection: one drawing after another, as fast as it is answered."""
+def push(url: str, pad: int, number: int, end: float) -> None:
+    """A greedy visitor's connection: a digit, the largest scribble, or the page, as soon as it is answered again."""
+    scribble = np.random.default_rng(0).random((1, ink.MAX_POINTS, 2)).round(4).tolist()
+    drawing = json.dumps((DRAWINGS[8], scribble)[number % 2]).encode()
     connection = http.client.HTTPConnection(url.split("/")[2], timeout=30)
     body = f'{{"session_hash": "greedy", "component_id": {pad}, "fn_name": "read_strokes", "data": '.encode()
     body += b'{"network": "small", "cuts": [], "strokes": ' + drawing + b"}}"
     headers = {"Content-Type": "application/json", "X-Forwarded-For": "10.1.0.0"}
     while time.perf_counter() < end:
-        connection.request("POST", "/gradio_api/component_server/", body, headers=headers)
+        if number % 4 == 0:
+            connection.request("GET", "/config", headers=headers)
+        else:
+            connection.request("POST", "/gradio_api/component_server/", body, headers=headers)
         connection.getresponse().read()
     connection.close()
 
@@ -149,7 +149,7 @@ def crowd(url: str, visitors: int, seconds: float, greedy: int = 0) -> list[Answ
 
     end = time.perf_counter() + seconds
     threads = [threading.Thread(target=one, args=(visitor,)) for visitor in range(visitors)]
-    threads += [threading.Thread(target=push, args=(url, pad, grown[8][-1], end)) for _ in range(greedy)]
+    threads += [threading.Thread(target=push, args=(url, pad, number, end)) for number in range(greedy)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -252,6 +252,8 @@ def main() -> None:
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="let 32 draw for so long instead")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/serving.json", help="(default: %(default)s)")
     args = parser.parse_args()
+    if args.soak is not None and not args.soak > 0:
+        parser.error("--soak must be more than 0")
     try:
         if args.soak:
             for held in soak(args.soak):
@@ -262,11 +264,11 @@ def main() -> None:
         measured = {"milliseconds_an_answer": answering, "visitors": load(args.seconds, args.visitors)}
         measured["greedy"] = greedy = beside_a_greedy_one(args.seconds)
         print(f"16 visitors: {greedy['alone_ms']:.0f} ms alone, {greedy['beside_ms']:.0f} ms beside a greedy one")
+        args.output.write_text(json.dumps(measured, indent=1))
     except (ValueError, OSError) as error:
         sys.exit(f"serving.py: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped; nothing is written")
-    args.output.write_text(json.dumps(measured, indent=1))
 
 
 if __name__ == "__main__":

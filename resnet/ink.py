@@ -20,7 +20,9 @@ PEN = 2.2  # pixels, the pen's width; strokes then look as wide as MNIST's (2 * 
 REACH = PEN / 2 + 0.5  # pixels, from the pen's path to the middle of the last pixel that it touches
 THINNEST, THICKEST = 1.1, 5.0  # pixels: of pens that need no mending
 SPARSE = 3.0  # pixels between two points, too far for a hand that is followed closely
-MAX_POINTS = 20_000  # of one drawing: minutes of the fastest pen
+MAX_POINTS = 6_000  # of one drawing: a minute of a fast pen
+MAX_STROKES = 200  # of one drawing
+FEW_STROKES = 20  # more are no digit, and not worth a curve each
 
 
 def blank() -> np.ndarray:
@@ -34,12 +36,15 @@ def from_strokes(strokes: Sequence) -> np.ndarray:
     `strokes` is a sequence of strokes, each (n, 2): points x, y in any unit, x to the right, y down. The pen has a
     constant width in the result, so neither the place nor the size of the drawing matters; a tap is a dot. Five
     and more points of a stroke that are far apart, as a fast mouse leaves them, are joined by a curve, not by lines.
-    Raises `ValueError` where a stroke is no such array, a number is not finite, or there are over `MAX_POINTS` points.
+    Raises `ValueError` where a stroke is no such array, a number is not finite, or there are over `MAX_POINTS` points
+    or `MAX_STROKES` strokes.
     """
     strokes = _checked_strokes(strokes)
     if not strokes:
         return blank()
-    strokes = _fit([_curve(stroke) for stroke in _fit(strokes)])
+    if len(strokes) <= FEW_STROKES:
+        strokes = [_curve(stroke) for stroke in _fit(strokes)]
+    strokes = _fit(strokes)
     margin = (SIZE - BOX) / 2  # of the ink's box; so far it may move, and no ink is lost
     shift = (CENTRE - _centre_of_mass(_rasterize(strokes))).clip(-margin, margin)
     return _rasterize([stroke + shift for stroke in strokes])
@@ -85,6 +90,8 @@ def _checked_strokes(strokes: Sequence) -> list[np.ndarray]:
     """The strokes that have any points, each (n, 2) float64."""
     if not isinstance(strokes, list | tuple | np.ndarray):
         raise ValueError(f"strokes must be a list of strokes, each a list of x, y points; got {_kind(strokes)}")
+    if len(strokes) > MAX_STROKES:
+        raise ValueError(f"a drawing may have at most {MAX_STROKES} strokes; this one has more")
     checked, points = [], 0
     for number, stroke in enumerate(strokes, start=1):
         if not isinstance(stroke, list | tuple) and not (isinstance(stroke, np.ndarray) and stroke.ndim):

@@ -7,9 +7,10 @@ addresses that a program sends it, and serves in order of arrival, however many 
 import asyncio
 import json
 import sys
+import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,32 @@ Send = Callable[[Message], Awaitable[None]]
 GATE = Path(__file__).resolve()
 ROOT = GATE.parent.parent
 LARGEST = 2**20  # bytes of a request, but for uploads
+LARGE = 2**15  # bytes of a drawing that takes as long as ten others
+PAGES = ("", "config", "info", "openapi.json")  # as long, too; Gradio copies all it has for each
+PAUSE = 0.02  # seconds between two of these of one address
 LARGEST_UPLOAD = 10 * 2**20  # bytes
 LONGEST_QUERY = 2048  # bytes; Gradio remembers some for ever
+LONGEST_NAME = 64  # characters that a page calls itself by, which Gradio remembers too
 PATIENCE = 30  # seconds for the next part of a body
+PATIENCE_IN_ALL = 300  # seconds
 ABREAST = 4  # questions of one address that are worked on at a time; drawings are read one after another anyway
 WAITING = 300  # of one address, which may be a school's; each holds its body
 CROWDED = "Too much is asked from this address at once; try again in a moment."
 UPLOADS = "/gradio_api/upload"
-DRAWINGS = "/component_server"  # where they are sent; they name no file
 # Of Gradio's doors, those that nothing here needs; some fetch what they are told to.
-CLOSED = ("/proxy=", "/file=http", "/file/", "/process_recording", "/deep_link")
+CLOSED = ("/proxy=", "/file=http", "/file/", "/process_recording", "/deep_link", "/dev/reload")
 
 
 class Refused(Exception):
     """A status of HTTP, and a sentence for whoever asked."""
+
+
+class Line:
+    """Of one address: what it asks, of which others wait for `ABREAST` at most, and for one that is costly."""
+
+    def __init__(self) -> None:
+        self.places, self.costly = asyncio.Semaphore(ABREAST), asyncio.Lock()
+        self.standing = 0
 
 
 class Gate:
@@ -41,56 +54,62 @@ class Gate:
 
     def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
         self.app = app
-        self.lines: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}  # by address, with those who stand in it
+        self.lines: dict[str, Line] = {}  # by address
 
-    @asynccontextmanager
-    async def in_line(self, scope: Message) -> AsyncIterator[None]:
-        """More than `ABREAST` of one address wait for one another, so that others need not wait for them."""
-        if scope["method"] != "POST" or leads_to(scope, UPLOADS):
-            yield
-            return
-        address = address_of(scope)
-        places, standing = self.lines.setdefault(address, (asyncio.Semaphore(ABREAST), []))
-        if len(standing) >= WAITING:
+    @contextmanager
+    def line(self, scope: Message) -> Iterator["Line"]:
+        """A stand in the one of this address."""
+        line = self.lines.setdefault(address_of(scope), Line())
+        if line.standing >= WAITING:
             raise Refused(429, CROWDED)
-        standing.append(None)
+        line.standing += 1
         try:
-            async with places:
-                yield
+            yield line
         finally:
-            standing.pop()
-            if not standing:
-                del self.lines[address]
+            line.standing -= 1
+            if not line.standing:
+                del self.lines[address_of(scope)]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        answered = False
+        answered, costly = False, False
+        async with AsyncExitStack() as held:
 
-        async def answer(message: Message) -> None:
-            nonlocal answered
-            answered = True
-            await send(message)
+            async def answer(message: Message) -> None:
+                nonlocal answered
+                if not answered:  # the work is done: who is slow to read it holds no place
+                    answered, done = True, held.pop_all()
+                    if costly:
+                        asyncio.get_running_loop().call_later(PAUSE, lambda: asyncio.ensure_future(done.aclose()))
+                    else:
+                        await done.aclose()
+                await send(message)
 
-        try:
-            check(scope)
-            body, receive = b"", counted(scope, receive)
-            if scope["method"] == "POST" and not leads_to(scope, UPLOADS):
-                body, receive = await kept(receive)  # first, for one that never comes must not stand in line
-            async with self.in_line(scope):
-                if not leads_to(scope, DRAWINGS) and names_an_address(body):
-                    raise Refused(400, "A picture must be uploaded; addresses are not fetched.")
+            try:
+                check(scope)
+                receive = counted(scope, receive)
+                line = held.enter_context(self.line(scope))
+                if not leads_to(scope, UPLOADS):  # which the app receives itself
+                    body = b""
+                    if scope["method"] == "POST":
+                        body, receive = await kept(receive)  # first: one that never comes must not take a place
+                        check_json(body)
+                    costly = len(body) > LARGE or is_page(scope)
+                    if costly:
+                        await held.enter_async_context(line.costly)
+                    await held.enter_async_context(line.places)
                 await self.app(scope, receive, answer)
-        except Exception as error:
-            if answered:
-                raise
-            if not isinstance(error, Refused):
-                print(f"refused {scope['method']} {scope['path'][:100]!r}: {type(error).__name__}", file=sys.stderr)
-                if is_ours(error):
-                    traceback.print_exception(error)
-                error = Refused(400, "This request makes no sense here; reload the page.")
-            await refuse(send, *error.args)
+            except Exception as error:
+                if answered:
+                    raise
+                if not isinstance(error, Refused):
+                    print(f"refused {scope['method']} {scope['path'][:100]!r}: {type(error).__name__}", file=sys.stderr)
+                    if is_ours(error):
+                        traceback.print_exception(error)
+                    error = Refused(400, "This request makes no sense here; reload the page.")
+                await refuse(send, *error.args)
 
 
 def is_ours(error: Exception) -> bool:
@@ -105,6 +124,12 @@ def address_of(scope: Message) -> str:
 
 def leads_to(scope: Message, path: str) -> bool:
     return scope["path"].rstrip("/").endswith(path)
+
+
+def is_page(scope: Message) -> bool:
+    """Or what Gradio says of it."""
+    path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
+    return path.rpartition("/")[2] in PAGES
 
 
 async def refuse(send: Send, status: int, sentence: str) -> None:
@@ -137,14 +162,14 @@ def too_large(scope: Message) -> Refused:
 
 def counted(scope: Message, receive: Receive) -> Receive:
     """`receive`, of no more than is allowed, and without long pauses."""
-    size, whole = 0, False
+    size, whole, end = 0, False, time.monotonic() + PATIENCE_IN_ALL
 
     async def next_part() -> Message:
         nonlocal size, whole
         if whole:
             return await receive()  # that the visitor has left, whenever that may be
         try:
-            message = await asyncio.wait_for(receive(), PATIENCE)
+            message = await asyncio.wait_for(receive(), min(PATIENCE, end - time.monotonic()))
         except TimeoutError:
             raise Refused(408, "This took too long to arrive; send it again.") from None
         size += len(message.get("body", b""))
@@ -168,18 +193,14 @@ async def kept(receive: Receive) -> tuple[bytes, Receive]:
     return b"".join(message.get("body", b"") for message in messages), again
 
 
-def names_an_address(body: bytes) -> bool:
-    """Does JSON have a file whose path is none, but an address?"""
-    try:
-        waiting = [json.loads(body)]
-    except (ValueError, RecursionError):
-        return False  # which the app refuses
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if isinstance(value.get("path"), str) and "://" in value["path"]:
-                return True
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-    return False
+def check_json(body: bytes) -> None:
+    """What Gradio must not see; what is no JSON it refuses itself."""
+
+    def look(value: dict[str, Any]) -> None:
+        if isinstance(value.get("path"), str) and "://" in value["path"]:
+            raise Refused(400, "A picture must be uploaded; addresses are not fetched.")
+        if len(str(value.get("session_hash"))) > LONGEST_NAME:
+            raise Refused(400, "The name of this session is too long.")
+
+    with suppress(ValueError, RecursionError):
+        json.loads(body, object_hook=look)

@@ -23,11 +23,14 @@ def take_turns(page: gr.Blocks) -> None:
     async def push_fairly(body: Any, request: Any, username: str | None) -> tuple[bool, Any, str]:
         lines = [line.queue for line in queue.event_queue_per_concurrency_id.values()]
         address = address_of(request.scope)
-        if sum(address_of(event.request.scope) == address for line in lines for event in line) >= PLACES:
+        mine = sum(address_of(event.request.scope) == address for line in lines for event in line)
+        if mine >= PLACES or len(queue) >= queue.max_size:
             return False, CROWDED, "error"  # 400; a full queue is 503, as if the server were at fault
         answer = await push(body=body, request=request, username=username)
         for line in queue.event_queue_per_concurrency_id.values():
             line.queue.sort(key=rounds(line.queue).get)
+        for session in queue.pending_event_ids_session.keys() - queue.pending_messages_per_session.keys():
+            del queue.pending_event_ids_session[session]  # Gradio forgets the one, and not the other
         return answer
 
     queue.push = push_fairly

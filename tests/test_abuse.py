@@ -11,10 +11,13 @@ import tempfile
 import time
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio
 import numpy as np
 import pytest
 from conftest import ROOT
+from gradio.data_classes import PredictBodyInternal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,11 +27,11 @@ from benchmarks.serving import component, holdings
 from demo import open_picture
 from resnet import Recognizer, ink
 from resnet.drawings import DRAWINGS
-from sketchpad import Gate
-from sketchpad.gate import WAITING
+from sketchpad import Gate, take_turns
+from sketchpad.gate import ABREAST, WAITING
 
 JSON = {"Content-Type": "application/json"}
-LEAKS = re.compile(rb'Traceback|site-packages|File "')
+LEAKS = re.compile(rb'Traceback|site-packages|File "|' + re.escape(f"{ROOT}/".encode()))
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=10), inner, max_size=5),
@@ -83,7 +86,8 @@ def ask(demo, method, path, body=b"", headers=None):
     response = connection.getresponse()
     answer = response.read()
     connection.close()
-    assert response.status < 500 and not LEAKS.search(answer), (response.status, answer[:500])
+    own = answer.replace(path.rpartition("=")[2].encode(), b"")  # but for what was asked for
+    assert response.status < 500 and not LEAKS.search(own), (response.status, answer[:500])
     return response.status, answer
 
 
@@ -221,7 +225,40 @@ def test_a_body_that_does_not_come_is_given_up(monkeypatch):
     assert said[0] == 408
 
 
-def test_only_so_many_of_one_address_wait():
+def test_a_body_that_drips_is_given_up(monkeypatch):
+    async def drip():
+        await asyncio.sleep(0.01)
+        return {"body": b" ", "more_body": True}
+
+    monkeypatch.setattr("sketchpad.gate.PATIENCE_IN_ALL", 0.1)
+    question, said = asked(Gate(None), drip)
+    asyncio.run(question)
+    assert said[0] == 408
+
+
+def test_who_is_slow_to_read_an_answer_holds_no_place():
+    async def app(scope, receive, send):
+        await send({"status": 200})
+        await asyncio.Event().wait()
+
+    async def body():
+        return {"body": b"{}"}
+
+    async def crowd():
+        gate = Gate(app)
+        questions = [asked(gate, body) for _ in range(2 * ABREAST)]
+        tasks = [asyncio.create_task(question) for question, _ in questions]
+        await asyncio.sleep(0.1)
+        for task in tasks:
+            task.cancel()
+        return [said for _, said in questions], gate.lines
+
+    said, lines = asyncio.run(crowd())
+    assert said == [[200]] * 2 * ABREAST and not lines
+
+
+@pytest.mark.parametrize("comes", [True, False], ids=["asked", "not yet"])
+def test_only_so_many_of_one_address_wait(comes):
     async def crowd():
         end = asyncio.Event()
 
@@ -229,6 +266,8 @@ def test_only_so_many_of_one_address_wait():
             await end.wait()
 
         async def body():
+            if not comes:
+                await end.wait()
             return {"body": b"{}"}
 
         gate = Gate(app)
@@ -241,6 +280,28 @@ def test_only_so_many_of_one_address_wait():
 
     *before, last = asyncio.run(crowd())
     assert last[0] == 429 and not any(before)
+
+
+def test_gradio_remembers_no_more_of_many_sessions(server):
+    call = {"data": [[]], "session_hash": "a" * 65}
+    status, answer = ask(server, "POST", "/gradio_api/call/predict", json.dumps(call), JSON)
+    assert status == 400 and b"too long" in answer
+
+    def read(strokes: list) -> None: ...
+
+    async def remembered_of(visitors):
+        with gradio.Blocks() as page:
+            gradio.api(read)
+        take_turns(page.queue(max_size=1000))
+        queue = page._queue
+        queue.pending_messages_per_session.max_size = 10
+        for number in range(visitors):
+            body = PredictBodyInternal(session_hash=f"visitor{number}", data=[[]], fn_index=0)
+            told, _, _ = await queue.push(body=body, request=SimpleNamespace(scope={"client": ("a", 1)}), username=None)
+            assert told
+        return len(queue.pending_event_ids_session)
+
+    assert asyncio.run(remembered_of(30)) == 10
 
 
 @pytest.mark.parametrize("door", ["file/", "file=", "proxy="])
@@ -377,6 +438,15 @@ def icon(side):
 )
 def test_strange_files_are_refused_with_a_sentence(content):
     assert isinstance(seen(content), str)
+
+
+def test_a_jpeg_that_goes_over_its_picture_again_and_again_is_refused():
+    content = saved(Image.new("L", (4000, 4000)), "JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]  # all of it, without the end's mark
+    begin = time.monotonic()
+    assert isinstance(seen(content[:-2] + 2000 * last + content[-2:]), str)
+    assert time.monotonic() - begin < 2
+    assert "no" not in str(seen(saved(Image.fromarray(DIGIT), "JPEG", progressive=True)))
 
 
 @pytest.mark.parametrize(("tag", "kind"), [(0x103, 2), (0x128, 7), (0x132, 5), (0x8773, 12)])

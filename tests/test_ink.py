@@ -82,8 +82,8 @@ def test_a_lopsided_drawing_is_not_pushed_off_the_edge():
         ([[(0, float("nan"))]], "finite"),
         ([[(0, float("inf"))]], "finite"),
         ([[(0, 1e300), (0, -1e300)]], "finite"),
-        ([[(0, 0)] * (ink.MAX_POINTS + 1)], "20,000 points"),
-        ([[]] * (ink.MAX_POINTS + 1), "20,000 points"),
+        ([[(0, 0)] * (ink.MAX_POINTS + 1)], "6,000 points"),
+        ([[]] * (ink.MAX_STROKES + 1), "200 strokes"),
     ],
 )
 def test_strokes_that_are_none_are_refused(strokes, said):
