@@ -24,8 +24,8 @@ os.environ["GRADIO_TEMP_DIR"] = os.path.join(
     str(os.getpid()),
 )
 
-if os.environ.get("SPACE_ID"):  # on Spaces all come through a proxy, which says from where
-    os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
+if os.environ.get("SPACE_ID"):  # on Spaces all come through proxies of a private network; they say from where
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,127.0.0.1")
 
 if os.environ.get("SPACES_ZERO_GPU"):  # Hugging Face's: lends a GPU, for seconds, to what it decorates
     import spaces
@@ -47,14 +47,15 @@ from resnet.inside import Cut
 from resnet.picture import MAX_PIXELS
 from resnet.recognizer import DEFAULT, SURE
 from resnet.stopwatch import seconds_a_drawing
-from sketchpad import PAGE_CSS, Gate, Inside, Picture, Prose, Readout, Sketchpad, take_turns, translations
+from sketchpad import PAGE_CSS, PAGE_HEAD, Gate, Inside, Picture, Prose, Readout, Sketchpad, take_turns, translations
 
 SAY = translations()
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
+MAX_SCANNED = 50 * MAX_PIXELS
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # of Pillow's, those that say how large they are before all else
 NO_INK = "There is no digit to be seen in this picture; choose one of a single digit on plain paper."
-UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])  # of this run, deleted at its end; its parent is ours alone
+UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])  # of this run, deleted at its end; `main` sees that its parent is ours
 UPLOADS_KEPT = 300  # seconds
 MAX_CUTS = 200  # resnet152 has 50 blocks of two parts each
 Cuts = Sequence[Cut]
@@ -70,10 +71,6 @@ class Networks:
         self.device = device
         self.loaded = {first.stem: Recognizer.load(first, device)}
         self.turn = threading.Lock()  # a drawing at a time: threads that share one Python lose more than they gain
-
-    def __deepcopy__(self, memo: dict) -> "Networks":
-        """Gradio tries to copy all that hangs on the page for every visit, and shares what cannot be copied."""
-        raise TypeError("networks are shared, not copied")
 
     def load(self, name: str) -> Recognizer:
         """Raises `ValueError` with a sentence for visitors, which names no path of the server."""
@@ -130,6 +127,8 @@ def open_picture(path: str) -> Image.Image:
     try:
         with Image.open(path, formats=PICTURES) as picture:
             if picture.width * picture.height <= MAX_PIXELS:
+                if picture.format == "JPEG" and scans(path) * picture.width * picture.height > MAX_SCANNED:
+                    raise ValueError("a JPEG that takes minutes")
                 picture.draft(None, (1024, 1024))  # a JPEG is decoded no larger than it is needed
                 upright = ImageOps.exif_transpose(picture)
                 if max(upright.size) > 1024:
@@ -140,6 +139,18 @@ def open_picture(path: str) -> Image.Image:
     except Exception:  # Pillow lets through whatever a file's odd insides raise
         raise ValueError(NOT_A_PICTURE) from None
     raise ValueError(f"This picture has more than {MAX_PIXELS:,} pixels; choose a smaller one.")
+
+
+def scans(path: str) -> int:
+    """How often a JPEG goes over all of its picture, at most: progressive ones do so ten times."""
+    return Path(path).read_bytes().count(b"\xff\xda")
+
+
+def own(folder: Path) -> None:
+    """Makes it, for this user alone. Raises `ValueError` where it is another's, whose files must not be deleted."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != getattr(os, "getuid", int)():
+        raise ValueError(f"{folder} is not this user's own; remove it, or name another by GRADIO_TEMP_DIR")
 
 
 def sweep(folder: Path, seconds: float) -> None:
@@ -329,6 +340,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # not without the last line
     torch.set_num_threads(1)  # a drawing is too little work to share; visitors share the cores
     try:
+        own(UPLOADS.parent)
         page = build(Networks(args.checkpoint, args.device or ("cpu" if spaces else None)))
         threading.Thread(target=keep_sweeping, daemon=True).start()
         page.launch(
@@ -336,6 +348,7 @@ def main() -> None:
             server_port=args.port,
             theme=THEME,
             css_paths=PAGE_CSS,
+            head=PAGE_HEAD,
             footer_links=[],
             run_history=False,
             ssr_mode=False,

@@ -34,7 +34,7 @@ def summary(name: str, history: dict[str, Any]) -> str:
     score = f"it reads {100 * test['accuracy']:.2f} % of the test set" if test else "not finished"
     epochs = "1 epoch" if len(history["epochs"]) == 1 else f"{len(history['epochs'])} epochs"
     said = f"of {history['parameters']:,} parameters, trained for {epochs} on {history['data']}; {score}."
-    return f"<b>{escape(name)}</b>: a residual network {escape(said)}"
+    return f"<b>{escape(name)}</b>: a network {escape(said)}"
 
 
 def training(name: str, history: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
-// What all scripts here share: patience, and what the page says, in the browser's language.
+// What all scripts here share, once in the page: patience, and what the page says, in the browser's language.
 // English sentences are the keys of WORDS; {} stands for what varies.
 
 const PATIENCE = 5000 // ms, for an answer: later it is as good as none
+const RETRY = 1000 // ms, while the server does not answer
 
 function after(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds))

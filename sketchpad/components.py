@@ -15,17 +15,19 @@ import gradio as gr
 HERE = Path(__file__).parent
 WORDS = json.loads((HERE / "words.json").read_text("utf-8"))  # by language, what each English sentence is in it
 PAGE_CSS = HERE / "page.css"  # for `launch`: room for the two on a laptop and on a phone
+TABLE = json.dumps(WORDS).replace("</", "<\\/")
+PAGE_HEAD = f"<script>const WORDS = {TABLE}\n{(HERE / 'common.js').read_text('utf-8')}</script>"  # for `launch`, too
 
 
 class Sketchpad(gr.HTML):
     """A pad to draw on with mouse, finger or pen.
 
     `read` is called with `{"network": name, "cuts": [[block, part], ...], "strokes": [[[x, y], ...], ...]}`, x and y in
-    [0, 1] of the pad's side, at most once at a time for each visitor, and returns a reading: `{"digit": int,
-    "probabilities": [10 floats], "image": [784 ints, 0 to 255]}`, the digit None where it is not sure; with `"intact":
-    [10 floats]`, the whole network's, where something is cut; or `{"error": sentence}`. It must not raise. `examples`
-    are ten drawings, strokes in a frame of 100 by 100. Events of the document change the network and the cuts:
-    `sketchpad:network` and `sketchpad:cuts`.
+    [0, 1] of the pad's side, one at a time of each visitor unless it takes seconds, and returns a reading: `{"digit":
+    int, "probabilities": [10 floats], "image": [784 ints, 0 to 255]}`, the digit None where it is not sure; with
+    `"intact": [10 floats]`, the whole network's, where something is cut; or `{"error": sentence}`. It must not raise.
+    `examples` are ten drawings, strokes in a frame of 100 by 100. Events of the document change the network and the
+    cuts: `sketchpad:network` and `sketchpad:cuts`.
     """
 
     def __init__(self, read: Callable[[Any], dict], examples: list[list], network: str, **kwargs: Any) -> None:
@@ -65,7 +67,7 @@ class Prose(gr.HTML):
     """HTML whose sentences are told in the browser's language."""
 
     def __init__(self, value: str = "", css: str = "", **kwargs: Any) -> None:
-        script = _script("watch('value', () => translateAll(element))\ntranslateAll(element)\n")
+        script = "watch('value', () => translateAll(element))\ntranslateAll(element)\n"
         super().__init__(value, css_template=css, js_on_load=script, apply_default_css=False, **kwargs)
 
 
@@ -80,12 +82,7 @@ class Picture(gr.Image):
 
 def _files(name: str) -> dict[str, Any]:
     template, style, script = ((HERE / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
-    return {"html_template": template, "css_template": style, "js_on_load": _script(script), "apply_default_css": False}
-
-
-def _script(script: str) -> str:
-    """With what all share before it, for each script runs as a function of its own."""
-    return f"const WORDS = {json.dumps(WORDS)}\n{(HERE / 'common.js').read_text('utf-8')}\n{script}"
+    return {"html_template": template, "css_template": style, "js_on_load": script, "apply_default_css": False}
 
 
 def translations() -> gr.I18n:

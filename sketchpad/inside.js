@@ -33,9 +33,16 @@ async function ask() {
     const open = [...blocks.values()].filter((block) => !block.maps.hidden).map((block) => block.name)
     const shown = { network, strokes: latest.strokes, cuts: cuts(), open: blocks.size ? open : null }
     const seen = await Promise.race([server.look_inside(shown), after(PATIENCE)])
-    if (shown.network !== network) stale = true
-    else if (!seen || seen.error) note.textContent = translate(seen?.error ?? "The server does not answer.")
-    else show(seen.blocks)
+    if (shown.network !== network) {
+      stale = true
+    } else if (seen) {
+      if (seen.error) note.textContent = translate(seen.error)
+      else show(seen.blocks)
+    } else {
+      note.textContent = translate("The server does not answer.")
+      await after(RETRY)
+      stale = true
+    }
   }
   asking = false
   if (!latest?.strokes.length) wipe()

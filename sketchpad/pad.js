@@ -3,7 +3,6 @@
 
 const PEN = 0.055 // of the pad's side
 const STEP = 0.004 // of the pad's side: nearer points add nothing
-const RETRY = 1000 // ms, while the server does not answer
 const REPLAY = 700 // ms, for an example
 
 const canvas = element.querySelector("canvas")
@@ -81,14 +80,12 @@ canvas.addEventListener("pointermove", (event) => {
   changed()
 })
 
-function penUp(event) {
+canvas.addEventListener("lostpointercapture", (event) => { // lifted, or taken away: by a gesture, or as the pad is hidden
   if (event.pointerId !== pen) return
   pen = null
   paint() // in one line what was painted in pieces
   changed()
-}
-canvas.addEventListener("pointerup", penUp)
-canvas.addEventListener("pointercancel", penUp)
+})
 canvas.addEventListener("contextmenu", (event) => pen !== null && event.preventDefault())
 
 // Whole drawings: undo, redo, clear, examples
