@@ -52,7 +52,7 @@ def train(network: str, seed: int, settings: Settings, splits: data.Splits, devi
     optimizer, scheduler = optimizer_of(model, settings, batches)
     run = {"network": network, "seed": seed, "train_error": [], "held_out_error": []}
     if state.exists():
-        saved = torch.load(state, weights_only=True)
+        saved = torch.load(state, map_location=device, weights_only=True)
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         scheduler.load_state_dict(saved["scheduler"])
@@ -141,12 +141,12 @@ def main() -> None:
             for network in CORNERS
         ]
         measured["gradients"] = [gradients(network, settings, splits, device) for network in GRADIENTS]
-    except (ValueError, OSError) as error:
+        args.output.write_text(json.dumps(measured, indent=1))
+        figures.save_png(figures.depth(measured), args.output.with_suffix(".png"))
+    except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"depth.py: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped; the same command goes on")
-    args.output.write_text(json.dumps(measured, indent=1))
-    figures.save_png(figures.depth(measured), args.output.with_suffix(".png"))
     print(f"written to {args.output}, and as a picture beside it")
 
 

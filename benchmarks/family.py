@@ -100,6 +100,8 @@ def main() -> None:
     flags = ["--data", args.data, *(f"--{flag}" for flag in ("bf16", "smoke") if getattr(args, flag))]
     try:
         done = json.loads(args.output.read_text()) if args.output.exists() else []
+        if not isinstance(done, list):
+            raise ValueError(f"{args.output} is not of this command; name another --output")
         for network in args.networks:
             output = args.checkpoints / f"{network}-seed0.pt"
             if not output.exists() or network not in [measured["network"] for measured in done]:

@@ -181,6 +181,8 @@ def main() -> None:
         parser.error("--non-digits needs --unipen")
     if args.against and not args.errors:
         parser.error("--against needs --errors")
+    if args.errors and (args.errors.suffix != ".png" or not args.errors.parent.is_dir()):
+        parser.error("--errors must end in .png, in a folder that is there")
     try:
         recognizer = Recognizer.load(args.checkpoint, "cpu")
         rival = Recognizer.load(args.against, "cpu") if args.against else None

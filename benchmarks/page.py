@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
@@ -128,13 +128,17 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=400, help="of the pen (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/page.json", help="(default: %(default)s)")
     args = parser.parse_args()
+    if args.repeats < 1 or args.moves < len(DRAWINGS[3][0]):
+        parser.error("--repeats must be at least 1, and --moves enough for a digit")
     if find_chromium() is None:
         sys.exit("page.py needs Chromium on the PATH, for example: apt-get install chromium")
     try:
         measured = measure(args.repeats, args.moves)
-    except OSError as error:
+        args.output.write_text(json.dumps(measured, indent=1))
+    except (OSError, Error) as error:
         sys.exit(f"page.py: {error}")
-    args.output.write_text(json.dumps(measured, indent=1))
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; nothing is written")
     print("\n".join(sentences(measured)))
 
 

@@ -143,11 +143,11 @@ def main() -> None:
         parser.error("--seeds and --epochs must be at least 1")
     try:
         measured = measure(args.data, args.seeds, args.epochs, choose_device(args.device))
-    except (ValueError, OSError) as error:
+        args.output.write_text(json.dumps(measured, indent=1))
+    except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"training.py: {error}")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # by the latter train.train says that it was stopped
         sys.exit("\nstopped; nothing is written")
-    args.output.write_text(json.dumps(measured, indent=1))
     print("\n".join(sentences(measured)))
 
 

@@ -25,9 +25,9 @@ class Augmentation:
     """A batch of digits -> the batch to learn from, with non-digits in it, and with probabilities for labels.
 
     (N, 1, 28, 28) in [0, 1] and (N,) -> (N + M, 1, 28, 28) in [0, 1] and (N + M, 10): all on the digit that it is, or
-    the same for each of ten where it is none. M is a sixty-fourth of N, or 1. All draws are from `generator`, a CPU
-    one, on every device, and, for the scrawls, from `seed`. At `strength` 1 images change by up to the limits above,
-    at 0 they are only fitted into the box.
+    the same for each of ten where it is none. M is a sixty-fourth of N at most, or 1. All draws are from `generator`,
+    a CPU one, on every device, and, for the scrawls, from `seed`. At `strength` 1 images change by up to the limits
+    above, at 0 they are only fitted into the box; habits and non-digits are the same at any.
     """
 
     def __init__(self, seed: int, count: int = SCRAWLS) -> None:

@@ -1,4 +1,4 @@
-"""Residual networks, all of them: the tutorial's, and those of He et al. 2015 (arXiv:1512.03385), Table 1, 4.2, Fig. 5.
+"""Residual networks, all of them: a tutorial's, and those of He et al. 2015 (arXiv:1512.03385), Table 1, 4.2, Fig. 5.
 
 Every network maps (N, in_channels, 28, 28) float in [0, 1] -> (N, num_classes) logits.
 """
@@ -30,7 +30,7 @@ class ResBlock(nn.Module):
 
 
 class TutorialNet(nn.Module):
-    """The tutorial's network, 42,790 parameters, under its own parameter names, so that its weights load here."""
+    """A tutorial's small network, 42,790 parameters, under its own parameter names, so that its weights load here."""
 
     def __init__(self, in_channels: int = 1, num_classes: int = 10) -> None:
         super().__init__()

@@ -21,9 +21,8 @@ MOTIONS = {
 def draw(images: Tensor, labels: Tensor, scrawls: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Of a batch of digits and of `scrawls` -> at most `count` images (M, 1, 28, 28) in [0, 1].
 
-    Each is turned by a chance of 1/4, a pair by 1/4, else a scrawl.
-
-    The draws are from `generator`, a CPU one, on every device.
+    Each is a turned digit by a chance of 1/4, a pair by 1/4, else a scrawl. The draws
+    are from `generator`, a CPU one, on every device.
     """
     turns, pairs, *others = torch.randint(4, (count,), generator=generator).bincount(minlength=4).tolist()
     chosen = torch.randint(len(scrawls), (sum(others),), generator=generator)
@@ -32,7 +31,7 @@ def draw(images: Tensor, labels: Tensor, scrawls: Tensor, count: int, generator:
 
 
 def turned(images: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Digits turned or mirrored so that they are none: `count`, or as many as there are."""
+    """Digits turned or mirrored so that they are none, (M, 1, 28, 28): `count`, or as many as there are."""
     order = torch.randperm(len(images), generator=generator).tolist()
     motions = [list(MOTIONS)[m] for m in torch.randint(len(MOTIONS), (len(images),), generator=generator)]
     usable = [(i, motion) for i, motion in zip(order, motions, strict=True) if int(labels[i]) in MOTIONS[motion]]
@@ -42,7 +41,7 @@ def turned(images: Tensor, labels: Tensor, count: int, generator: torch.Generato
 
 
 def paired(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Two digits side by side in the box of one: touching or apart, level or not."""
+    """Two digits side by side in the box of one, (count, 1, 28, 28): touching or apart, level or not."""
     left, right = (images[torch.randperm(len(images), generator=generator)[:count].to(images.device)] for _ in range(2))
     cut, gap, step = (
         int(torch.randint(low, high, (), generator=generator)) for low, high in ((4, 9), (0, 21), (-6, 7))
