@@ -42,3 +42,11 @@ function translateAll(root) {
     for (const each of root.querySelectorAll("[" + name + "]")) each.setAttribute(name, translate(each.getAttribute(name)))
   }
 }
+
+// Gradio's own notices
+
+function translateNotices(changes) {
+  for (const { addedNodes } of changes)
+    for (const node of addedNodes) if (node.matches?.(".toast-wrap, .toast-item")) translateAll(node)
+}
+if (language !== "en") new MutationObserver(translateNotices).observe(document, { childList: true, subtree: true })

@@ -8,6 +8,7 @@ from test_browser import LAPTOP, PHONE, Page
 from demo import NO_INK, NOT_A_PICTURE
 from resnet.picture import SEVERAL
 from sketchpad import WORDS
+from sketchpad.gate import CROWDED
 
 CHINESE = WORDS["zh"]
 NAMES = r"F\(x\)|x|small|tutorial|layer\d\.\d|MNIST|PNG|JPEG|WebP|He|arXiv|BatchNorm|bfloat16|python|torch|cu\d+"
@@ -22,7 +23,7 @@ def test_each_language_has_the_same_holes_as_english():
             assert english.count("{}") == len(holes) or english.startswith("no device"), english
 
 
-@pytest.mark.parametrize("sentence", [NO_INK, NOT_A_PICTURE, SEVERAL])
+@pytest.mark.parametrize("sentence", [NO_INK, NOT_A_PICTURE, SEVERAL, CROWDED])
 def test_what_is_said_of_pictures_is_in_the_table(sentence):
     assert sentence in CHINESE
 
@@ -68,6 +69,10 @@ def test_in_a_chinese_browser_all_is_chinese(chinese, tmp_path):
     (tmp_path / "none.png").write_text("no picture")
     page.page.locator("input[type=file]").first.set_input_files(tmp_path / "none.png")
     page.wait_for(page.sentence, lambda said: said.startswith("这个文件不是"))
+    (tmp_path / "big.png").write_bytes(bytes(11 * 2**20))
+    page.page.locator("input[type=file]").first.set_input_files(tmp_path / "big.png")
+    page.page.get_by_text(re.compile("^文件超过了 10")).wait_for()
+    page.page.locator(".toast-close").click()
     page.page.get_by_role("tab", name="训练").click()
     page.page.get_by_role("heading", name="small 是怎样训练的").wait_for()
     assert untranslated(page) == []
