@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
@@ -279,7 +280,8 @@ def test_a_visit_copies_no_network():
         return build(Networks(SHIPPED / "small.pt", "cpu")).get_config_file()
 
     copies = {}
-    copy.deepcopy(asyncio.run(config()), copies)
+    with ThreadPoolExecutor() as pool:  # for the browser's tests leave a loop running in this thread
+        copy.deepcopy(pool.submit(lambda: asyncio.run(config())).result(), copies)
     assert len(copies) > 100 and not any(isinstance(each, gr.Blocks | Networks) for each in copies.values())
 
 
