@@ -1,8 +1,12 @@
 """What the tests share: MNIST where it is, a running demo, and a real browser."""
 
+import asyncio
 import os
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ import pytest
 from benchmarks import running
 from benchmarks.running import CHROMIUM_FLAGS, ROOT, find_chromium, free_port
 
-__all__ = ["CHROMIUM_FLAGS", "ROOT", "STRANGE", "find_chromium", "free_port", "running_demo"]
+__all__ = ["CHROMIUM_FLAGS", "ROOT", "STRANGE", "find_chromium", "finish", "free_port", "running_demo"]
 
 _ANGLES = np.linspace(0, 2 * np.pi, 60)
 STRANGE = {  # drawings of no digit, strokes in a frame of 100 by 100
@@ -26,6 +30,12 @@ STRANGE = {  # drawings of no digit, strokes in a frame of 100 by 100
     ],
 }
 STRANGE = {name: [np.asarray(stroke, float).tolist() for stroke in strokes] for name, strokes in STRANGE.items()}
+
+
+def finish(work: Coroutine) -> Any:
+    """What it returns; in a thread of its own, for the browser's tests leave a loop running in this one."""
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def pytest_addoption(parser):

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import gradio
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, finish
 from gradio.data_classes import PredictBodyInternal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -221,7 +221,7 @@ def asked(gate, body):
 def test_a_body_that_does_not_come_is_given_up(monkeypatch):
     monkeypatch.setattr("sketchpad.gate.PATIENCE", 0.01)
     question, said = asked(Gate(None), asyncio.Event().wait)
-    asyncio.run(question)
+    finish(question)
     assert said[0] == 408
 
 
@@ -232,7 +232,7 @@ def test_a_body_that_drips_is_given_up(monkeypatch):
 
     monkeypatch.setattr("sketchpad.gate.PATIENCE_IN_ALL", 0.1)
     question, said = asked(Gate(None), drip)
-    asyncio.run(question)
+    finish(question)
     assert said[0] == 408
 
 
@@ -253,7 +253,7 @@ def test_who_is_slow_to_read_an_answer_holds_no_place():
             task.cancel()
         return [said for _, said in questions], gate.lines
 
-    said, lines = asyncio.run(crowd())
+    said, lines = finish(crowd())
     assert said == [[200]] * 2 * ABREAST and not lines
 
 
@@ -278,7 +278,7 @@ def test_only_so_many_of_one_address_wait(comes):
         await waiting
         return [said for _, said in questions]
 
-    *before, last = asyncio.run(crowd())
+    *before, last = finish(crowd())
     assert last[0] == 429 and not any(before)
 
 
@@ -301,7 +301,7 @@ def test_gradio_remembers_no_more_of_many_sessions(server):
             assert told
         return len(queue.pending_event_ids_session)
 
-    assert asyncio.run(remembered_of(30)) == 10
+    assert finish(remembered_of(30)) == 10
 
 
 @pytest.mark.parametrize("door", ["file/", "file=", "proxy="])

@@ -1,6 +1,5 @@
 """demo.py without a browser: the API beside the page, and how it starts."""
 
-import asyncio
 import copy
 import json
 import os
@@ -11,13 +10,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 import pytest
-from conftest import ROOT, STRANGE
+from conftest import ROOT, STRANGE, finish
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -280,8 +278,7 @@ def test_a_visit_copies_no_network():
         return build(Networks(SHIPPED / "small.pt", "cpu")).get_config_file()
 
     copies = {}
-    with ThreadPoolExecutor() as pool:  # for the browser's tests leave a loop running in this thread
-        copy.deepcopy(pool.submit(lambda: asyncio.run(config())).result(), copies)
+    copy.deepcopy(finish(config()), copies)
     assert len(copies) > 100 and not any(isinstance(each, gr.Blocks | Networks) for each in copies.values())
 
 

@@ -72,7 +72,8 @@ def test_in_a_chinese_browser_all_is_chinese(chinese, tmp_path):
     (tmp_path / "big.png").write_bytes(bytes(11 * 2**20))
     page.page.locator("input[type=file]").first.set_input_files(tmp_path / "big.png")
     page.page.get_by_text(re.compile("^文件超过了 10")).wait_for()
-    page.page.locator(".toast-close").click()
+    page.page.get_by_role("button", name="关闭", exact=True).click()
+    page.page.locator(".toast-item").wait_for(state="detached")
     page.page.get_by_role("tab", name="训练").click()
     page.page.get_by_role("heading", name="small 是怎样训练的").wait_for()
     assert untranslated(page) == []
