@@ -52,8 +52,8 @@ from sketchpad import PAGE_CSS, PAGE_HEAD, Gate, Inside, Picture, Prose, Readout
 SAY = translations()
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
 NOT_A_PICTURE = "This file is not a picture that can be read here; choose a PNG, JPEG or WebP of one digit."
-MAX_SCANNED = 50 * MAX_PIXELS
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # of Pillow's, those that say how large they are before all else
+MAX_SCANNED = 50 * MAX_PIXELS  # by all the scans of a JPEG together: two seconds of decoding
 NO_INK = "There is no digit to be seen in this picture; choose one of a single digit on plain paper."
 UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])  # of this run, deleted at its end; `main` sees that its parent is ours
 UPLOADS_KEPT = 300  # seconds

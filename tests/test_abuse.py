@@ -446,7 +446,7 @@ def test_a_jpeg_that_goes_over_its_picture_again_and_again_is_refused():
     begin = time.monotonic()
     assert isinstance(seen(content[:-2] + 2000 * last + content[-2:]), str)
     assert time.monotonic() - begin < 2
-    assert "no" not in str(seen(saved(Image.fromarray(DIGIT), "JPEG", progressive=True)))
+    assert not isinstance(seen(saved(Image.fromarray(DIGIT), "JPEG", progressive=True)), str)
 
 
 @pytest.mark.parametrize(("tag", "kind"), [(0x103, 2), (0x128, 7), (0x132, 5), (0x8773, 12)])
