@@ -40,14 +40,17 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
 import report
-from resnet import CheckpointError, Recognizer, ink
+from digits import ink
+from digits.drawings import DRAWINGS
+from digits.picture import MAX_PIXELS
+from resnet import CheckpointError, Recognizer
+from resnet.blocks import Cut
 from resnet.checkpoint import SHIPPED
-from resnet.drawings import DRAWINGS
-from resnet.inside import Cut
-from resnet.picture import MAX_PIXELS
 from resnet.recognizer import DEFAULT, SURE
-from resnet.stopwatch import seconds_a_drawing
-from sketchpad import PAGE_CSS, PAGE_HEAD, Gate, Inside, Picture, Prose, Readout, Sketchpad, take_turns, translations
+from serving.gate import Gate
+from serving.queue import take_turns
+from serving.stopwatch import seconds_a_drawing
+from sketchpad import PAGE_CSS, PAGE_HEAD, Inside, Picture, Prose, Readout, Sketchpad, translations
 
 SAY = translations()
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # fetches nothing
@@ -175,7 +178,7 @@ def as_lists(maps: np.ndarray) -> dict[str, Any]:
 
 
 def checked_cuts(cuts: Any) -> Cuts:
-    """What a page or a program sends -> pairs of a block and a part; `resnet.inside` knows which there are."""
+    """What a page or a program sends -> pairs of a block and a part; `resnet.blocks` knows which there are."""
     if not isinstance(cuts, list | tuple) or len(cuts) > MAX_CUTS:
         raise ValueError(f"cuts must be a list of at most {MAX_CUTS} pairs, each a block and a part (F or shortcut).")
     pairs = all(isinstance(cut, list | tuple) and len(cut) == 2 for cut in cuts)

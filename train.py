@@ -17,8 +17,9 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from resnet import ARCHITECTURES, checkpoint, create, data, parallel
-from resnet.augment import SCRAWLS, Augmentation, strength_in
+from digits import dataset, drawings, mnist
+from digits.augment.batch import SCRAWLS, Augmentation, strength_in
+from resnet import ARCHITECTURES, checkpoint, create, parallel
 from resnet.devices import check_compiler, choose_device
 from resnet.recognizer import DEFAULT
 from resnet.training import calibrate, evaluate, examine, train_one_epoch
@@ -82,7 +83,7 @@ def main() -> None:
 def train(
     settings: Settings,
     started: checkpoint.Checkpoint | None,
-    splits: data.Splits,
+    splits: dataset.Splits,
     device: torch.device,
     output: Path,
 ) -> None:
@@ -95,7 +96,7 @@ def train(
     if settings.compile:
         model.compile(dynamic=False)  # in place: weights keep their names; by shape: --resume runs the same code
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    steps = settings.epochs * len(data.Batches(train_set, settings.batch_size))
+    steps = settings.epochs * len(dataset.Batches(train_set, settings.batch_size))
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps)
     precision = partial(torch.autocast, device.type, torch.bfloat16, enabled=settings.bf16)
     history = new_history(settings, splits, model)
@@ -122,13 +123,13 @@ def train(
             start = time.perf_counter()
             shuffle = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
             harden = augment and partial(augment, strength=strength_in(epoch, settings.epochs))
-            batches = data.Batches(train_set, settings.batch_size, shuffle, harden)
+            batches = dataset.Batches(train_set, settings.batch_size, shuffle, harden)
             hidden = parallel.rank() > 0 or None  # None: hidden where there is no terminal
             # On leaving `with`, a Ctrl-C that waits comes before the error of losing those whom it has ended already.
             with tqdm(batches, f"epoch {epoch + 1}/{settings.epochs}", leave=False, disable=hidden) as progress:
                 shares = team.shares(progress)
                 train_loss = team.mean(train_one_epoch(team.model, shares, optimizer, scheduler, precision))
-            loss, accuracy = evaluate(model, data.Batches(held_out, 1000))
+            loss, accuracy = evaluate(model, dataset.Batches(held_out, 1000))
             if not math.isfinite(loss):
                 raise FloatingPointError(f"at its end: the loss of the images held out is {loss:g}")
             history["epochs"].append({"train_loss": train_loss, "held_out_loss": loss, "held_out_accuracy": accuracy})
@@ -140,8 +141,8 @@ def train(
                 flush=True,
             )
         if not settings.plain:
-            history["temperature"] = calibrate(model, data.Batches(held_out, 1000))
-        history["test"] = test = examine(model, data.Batches(test_set, 1000))
+            history["temperature"] = calibrate(model, dataset.Batches(held_out, 1000))
+        history["test"] = test = examine(model, dataset.Batches(test_set, 1000))
         save()
     except FloatingPointError as error:
         raise FloatingPointError(f"epoch {done + 1}, {error}; start anew with a lower --lr") from None
@@ -155,7 +156,7 @@ def train(
     print(f"now draw: python demo.py --checkpoint {output}")
 
 
-def new_history(settings: Settings, splits: data.Splits, model: torch.nn.Module) -> dict[str, Any]:
+def new_history(settings: Settings, splits: dataset.Splits, model: torch.nn.Module) -> dict[str, Any]:
     return {
         "data": "drawn digits" if settings.smoke else "MNIST",
         "images": {name: len(digits.labels) for name, digits in splits._asdict().items()},
@@ -186,7 +187,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare() -> tuple[Settings, checkpoint.Checkpoint | None, data.Splits, torch.device, Path]:
+def prepare() -> tuple[Settings, checkpoint.Checkpoint | None, dataset.Splits, torch.device, Path]:
     """What `train` takes, by the command line. Refuses what would lose work."""
     args = parse_args()
     said, settings, output = choose(args)
@@ -199,7 +200,7 @@ def prepare() -> tuple[Settings, checkpoint.Checkpoint | None, data.Splits, torc
         raise ValueError(f"{output} is there already; say --resume, --overwrite, or another --output")
     if settings.compile:
         check_compiler(device)
-    splits = data.drawn(settings.seed) if settings.smoke else data.mnist(args.data)
+    splits = drawings.splits(settings.seed) if settings.smoke else mnist.load(args.data)
     last = len(splits.train.labels) % settings.batch_size or settings.batch_size
     if last < parallel.size():
         raise ValueError(f"{parallel.size()} processes cannot share the last batch of {last}; change --batch-size")

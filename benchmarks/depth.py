@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
+from digits import dataset, drawings, mnist
 from report import figures
-from resnet import checkpoint, create, data
+from resnet import checkpoint, create
 from resnet.devices import choose_device
 from resnet.training import evaluate, train_one_epoch
 
@@ -41,14 +42,16 @@ class Settings:
     gradient_steps: int = 100  # after which gradients are measured again
 
 
-def train(network: str, seed: int, settings: Settings, splits: data.Splits, device: torch.device, state: Path) -> dict:
+def train(
+    network: str, seed: int, settings: Settings, splits: dataset.Splits, device: torch.device, state: Path
+) -> dict:
     """One run -> {"network", "seed", "train_error", "held_out_error"}, a value in [0, 1] for each epoch.
 
     The state of each finished epoch is in the file `state`; where that is there, the run goes on from it.
     """
     torch.manual_seed(seed)
     model = create(network).to(device, memory_format=torch.channels_last)
-    batches = len(data.Batches(splits.train, settings.batch_size))
+    batches = len(dataset.Batches(splits.train, settings.batch_size))
     optimizer, scheduler = optimizer_of(model, settings, batches)
     run = {"network": network, "seed": seed, "train_error": [], "held_out_error": []}
     if state.exists():
@@ -57,18 +60,18 @@ def train(network: str, seed: int, settings: Settings, splits: data.Splits, devi
         optimizer.load_state_dict(saved["optimizer"])
         scheduler.load_state_dict(saved["scheduler"])
         run = saved["run"]
-    some = data.Digits(*(part[: len(splits.held_out.labels)] for part in splits.train))  # as many as are held out
+    some = dataset.Digits(*(part[: len(splits.held_out.labels)] for part in splits.train))  # as many as are held out
     for epoch in range(len(run["train_error"]), settings.epochs):
         shuffle = torch.Generator().manual_seed(seed * 100_003 + epoch)
         progress = tqdm(
-            data.Batches(splits.train, settings.batch_size, shuffle),
+            dataset.Batches(splits.train, settings.batch_size, shuffle),
             f"{network} seed {seed} epoch {epoch + 1}/{settings.epochs}",
             leave=False,
             disable=None,
         )
         train_one_epoch(model, progress, optimizer, scheduler)
         for name, digits in (("train_error", some), ("held_out_error", splits.held_out)):
-            run[name].append(1 - evaluate(model, data.Batches(digits, 1000)).accuracy)
+            run[name].append(1 - evaluate(model, dataset.Batches(digits, 1000)).accuracy)
         states = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
         checkpoint.write({**states, "run": run}, state)
         print(
@@ -79,11 +82,11 @@ def train(network: str, seed: int, settings: Settings, splits: data.Splits, devi
     return run
 
 
-def gradients(network: str, settings: Settings, splits: data.Splits, device: torch.device) -> dict[str, Any]:
+def gradients(network: str, settings: Settings, splits: dataset.Splits, device: torch.device) -> dict[str, Any]:
     """Norms of the loss's gradient by each convolution's weights, first to last: at first, and after some steps."""
     torch.manual_seed(0)
     model = create(network).to(device, memory_format=torch.channels_last)
-    batches = data.Batches(splits.train, settings.batch_size, torch.Generator().manual_seed(0))
+    batches = dataset.Batches(splits.train, settings.batch_size, torch.Generator().manual_seed(0))
     optimizer, scheduler = optimizer_of(model, settings, len(batches))
     few = [batch for batch, _ in zip(batches, range(settings.gradient_steps), strict=False)]
     at_first = norms(model, *few[0])
@@ -125,8 +128,8 @@ def main() -> None:
     settings = Settings(epochs=args.epochs, seeds=args.seeds, gradient_steps=2 if args.smoke else 100)
     try:
         device = choose_device(args.device)
-        splits = data.drawn(copies=8) if args.smoke else data.mnist(args.data)
-        splits = data.Splits(*(digits.to(device) for digits in splits))
+        splits = drawings.splits(copies=8) if args.smoke else mnist.load(args.data)
+        splits = dataset.Splits(*(digits.to(device) for digits in splits))
         measured = {"settings": asdict(settings), "data": "drawn digits" if args.smoke else "MNIST"}
         states = args.output.with_suffix(".states")
         same = states / "settings.json"

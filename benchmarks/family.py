@@ -18,10 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
-from resnet import Recognizer, create, ink
+from digits import ink
+from digits.drawings import DRAWINGS
+from resnet import Recognizer, create
 from resnet.checkpoint import SHIPPED
-from resnet.drawings import DRAWINGS
-from resnet.stopwatch import seconds_a_drawing
+from serving.stopwatch import seconds_a_drawing
 
 ROOT = SHIPPED.parent
 FAMILY = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")

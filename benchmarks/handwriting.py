@@ -18,7 +18,8 @@ from scipy.stats import mannwhitneyu
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
 from benchmarks import unipen
-from resnet import Recognizer, data, ink
+from digits import ink, mnist
+from resnet import Recognizer
 from resnet.recognizer import SURE
 
 TILES = 64  # of a sheet
@@ -60,7 +61,7 @@ def non_digits(folder: Path, chosen: list[str] | None) -> Digits:
 
 def from_mnist(folder: Path) -> Digits:
     """MNIST's test set."""
-    test = data.mnist(str(folder)).test
+    test = mnist.load(str(folder)).test
     images = test.images[:, 0].numpy().astype(np.float32) / 255
     return Digits(images, test.labels.numpy(), np.full(len(images), "mnist"), [])
 

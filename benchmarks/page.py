@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
 from benchmarks.running import CHROMIUM_FLAGS, ROOT, find_chromium, free_port, running_demo
-from resnet.drawings import DRAWINGS
+from digits.drawings import DRAWINGS
 
 USABLE = "document.querySelectorAll('.examples button').length === 10"
 # From the first move since the last answer (by the browser's own time) to after the frame that paints the next answer.

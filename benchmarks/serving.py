@@ -26,9 +26,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
 from benchmarks.running import ROOT, Demo, free_port, running_demo
-from resnet import Recognizer, ink
-from resnet.drawings import DRAWINGS
-from resnet.stopwatch import median_seconds
+from digits import ink
+from digits.drawings import DRAWINGS
+from resnet import Recognizer
+from serving.stopwatch import median_seconds
 
 RATE = 20  # updates a second of a visitor's drawing
 DRAWN = 40  # updates from a digit's first point to its last

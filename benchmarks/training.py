@@ -22,7 +22,8 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
 from benchmarks.family import multiply_adds
-from resnet import checkpoint, create, data
+from digits import dataset, mnist
+from resnet import checkpoint, create
 from resnet.devices import choose_device
 from resnet.training import evaluate
 from train import FAST, Settings, train
@@ -68,8 +69,8 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, side: int = 2048) -> f
     return side**3 / median(times)
 
 
-def accuracy(model: nn.Module, digits: data.Digits) -> float:
-    return evaluate(model, data.Batches(digits, 1000)).accuracy
+def accuracy(model: nn.Module, digits: dataset.Digits) -> float:
+    return evaluate(model, dataset.Batches(digits, 1000)).accuracy
 
 
 def measure(folder: str, seeds: int, epochs: int, device: torch.device) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def measure(folder: str, seeds: int, epochs: int, device: torch.device) -> dict[
     A fast run is `train.train`: from first weights to the file that holds the last ones and how they read the test set.
     """
     torch.set_flush_denormal(True)
-    splits = data.mnist(folder)
+    splits = mnist.load(folder)
     settings = Settings(arch=NETWORK, **FAST)
     baseline = Baseline(folder, device)
     slow, fast = [], []

@@ -15,7 +15,7 @@ COMPONENTS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")  # not "3:17-4": a stroke's
 
 
 class Character(NamedTuple):
-    """`strokes` are as `resnet.ink.from_strokes` takes them: UNIPEN's y, which grows upwards, is turned."""
+    """`strokes` are as `digits.ink.from_strokes` takes them: UNIPEN's y, which grows upwards, is turned."""
 
     contributor: str
     label: str

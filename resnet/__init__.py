@@ -1,8 +1,7 @@
-"""Residual networks that read handwritten digits: make one, train it, turn ink into pixels, ask it."""
+"""Residual networks that read handwritten digits: make one, train it, ask it."""
 
-from resnet import ink
 from resnet.checkpoint import CheckpointError
 from resnet.networks import ARCHITECTURES, create
 from resnet.recognizer import Recognizer
 
-__all__ = ["ARCHITECTURES", "CheckpointError", "Recognizer", "create", "ink"]
+__all__ = ["ARCHITECTURES", "CheckpointError", "Recognizer", "create"]

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnet import checkpoint, inside
+from digits.ink import SIZE
+from resnet import blocks as inside
+from resnet import checkpoint
 from resnet.devices import choose_device
-from resnet.ink import SIZE
 
 SURE = 0.5  # a digit is named where it is likelier than all else together
 DEFAULT = "small"  # the architecture that train.py makes and demo.py shows unless told otherwise
@@ -36,7 +37,7 @@ class Recognizer:
 
     @torch.inference_mode()
     def probabilities(self, images: np.ndarray, cuts: Iterable[inside.Cut] = ()) -> np.ndarray:
-        """(N, 28, 28) in [0, 1], as `resnet.ink` makes them -> (N, 10) float32, each row summing to 1.
+        """(N, 28, 28) in [0, 1], as `digits.ink` makes them -> (N, 10) float32, each row summing to 1.
 
         `cuts` are parts of blocks that the network does without. Raises `ValueError` for another shape, or for a part
         that is not there.

@@ -52,9 +52,9 @@ def mnist(request):
     folder = request.config.getoption("--mnist")
     if not folder or not Path(folder, "MNIST").is_dir():
         pytest.skip("MNIST is not here: name its folder with --mnist or MNIST_DIR")
-    from resnet import data
+    from digits import mnist
 
-    return data.mnist(folder)
+    return mnist.load(folder)
 
 
 @pytest.fixture(scope="session")

@@ -25,10 +25,11 @@ from PIL import Image
 from benchmarks import running
 from benchmarks.serving import component, holdings
 from demo import open_picture
-from resnet import Recognizer, ink
-from resnet.drawings import DRAWINGS
-from sketchpad import Gate, take_turns
-from sketchpad.gate import ABREAST, WAITING
+from digits import ink
+from digits.drawings import DRAWINGS
+from resnet import Recognizer
+from serving.gate import ABREAST, WAITING, Gate
+from serving.queue import take_turns
 
 JSON = {"Content-Type": "application/json"}
 LEAKS = re.compile(rb'Traceback|site-packages|File "|' + re.escape(f"{ROOT}/".encode()))
@@ -219,7 +220,7 @@ def asked(gate, body):
 
 
 def test_a_body_that_does_not_come_is_given_up(monkeypatch):
-    monkeypatch.setattr("sketchpad.gate.PATIENCE", 0.01)
+    monkeypatch.setattr("serving.gate.PATIENCE", 0.01)
     question, said = asked(Gate(None), asyncio.Event().wait)
     finish(question)
     assert said[0] == 408
@@ -230,7 +231,7 @@ def test_a_body_that_drips_is_given_up(monkeypatch):
         await asyncio.sleep(0.01)
         return {"body": b" ", "more_body": True}
 
-    monkeypatch.setattr("sketchpad.gate.PATIENCE_IN_ALL", 0.1)
+    monkeypatch.setattr("serving.gate.PATIENCE_IN_ALL", 0.1)
     question, said = asked(Gate(None), drip)
     finish(question)
     assert said[0] == 408

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from resnet import augment, data, habits, outliers
-from resnet.scrawls import scrawls
+from digits import drawings
+from digits.augment import batch as augment
+from digits.augment import habits, outliers
+from digits.augment.scrawls import scrawls
 
 LIMITS = {"TURN": 45.0, "STRETCH": 0.3, "SLANT": 0.5, "ZOOM": 0.3, "SHIFT": 6.0, "BEND": 2.0}
 
 
 @pytest.fixture
 def batch():
-    digits = data.drawn(copies=4).train
+    digits = drawings.splits(copies=4).train
     return digits.images.float() / 255, digits.labels
 
 

@@ -9,8 +9,8 @@ from conftest import STRANGE, free_port, running_demo
 from PIL import Image
 
 from demo import NO_INK, NOT_A_PICTURE
-from resnet import ink
-from resnet.drawings import DRAWINGS
+from digits import ink
+from digits.drawings import DRAWINGS
 
 PADS_FUNCTION = re.compile("/component_server/")
 LAPTOP = {"viewport": {"width": 1280, "height": 800}}

@@ -22,10 +22,10 @@ from PIL import Image
 
 from benchmarks import running, serving
 from demo import UPLOADS_KEPT, Networks, build, open_picture, sweep
-from resnet import ink
+from digits import ink
+from digits.drawings import DRAWINGS
 from resnet.checkpoint import SHIPPED
-from resnet.drawings import DRAWINGS
-from sketchpad.queue import PLACES
+from serving.queue import PLACES
 
 
 @pytest.fixture(scope="module")

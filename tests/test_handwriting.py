@@ -10,8 +10,8 @@ from conftest import ROOT
 from PIL import Image
 
 from benchmarks import handwriting, unipen
-from resnet import ink
-from resnet.drawings import DRAWINGS
+from digits import ink
+from digits.drawings import DRAWINGS
 
 
 def pen_data(strokes):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from resnet import Recognizer, ink
-from resnet.drawings import DRAWINGS
+from digits import ink
+from digits.drawings import DRAWINGS
+from resnet import Recognizer
 
 DIGITS = list(range(10))
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from test_networks import randomize_batchnorm
 
-from resnet import ARCHITECTURES, create, inside
+from resnet import ARCHITECTURES, create
+from resnet import blocks as inside
 
 
 @pytest.fixture(params=[name for name in ARCHITECTURES if not name.startswith("plain")])

@@ -15,7 +15,8 @@ from resnet import checkpoint
 A_FEW_STEPS = """
 import sys
 import torch
-from resnet import create, data, parallel
+from digits import dataset, drawings
+from resnet import create, parallel
 from resnet.training import train_one_epoch
 
 parallel.join()
@@ -24,7 +25,7 @@ model = create(sys.argv[1])
 team = parallel.Team(model, torch.device("cpu"))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1)
-batches = data.Batches(data.drawn(copies=2).train, 7, torch.Generator().manual_seed(0))
+batches = dataset.Batches(drawings.splits(copies=2).train, 7, torch.Generator().manual_seed(0))
 loss = team.mean(train_one_epoch(team.model, team.shares(batches), optimizer, scheduler))
 torch.save((loss, dict(model.named_parameters())), f"{sys.argv[2]}-{parallel.size()}-{parallel.rank()}")
 parallel.leave()

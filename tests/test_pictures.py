@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from resnet import Recognizer, ink
-from resnet.drawings import DRAWINGS
+from digits import ink
+from digits.drawings import DRAWINGS
+from resnet import Recognizer
 from resnet.recognizer import SURE
 
 SIDE = 280

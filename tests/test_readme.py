@@ -76,11 +76,11 @@ def test_the_figures_are_those_of_the_shipped_checkpoint(path):
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_the_shipped_weights_have_the_test_accuracy_they_claim(path, mnist):
-    from resnet import data
+    from digits import dataset
     from resnet.training import evaluate
 
     trained = checkpoint.load(path)
-    measured = evaluate(trained.build(), data.Batches(mnist.test, 1000))
+    measured = evaluate(trained.build(), dataset.Batches(mnist.test, 1000))
     assert measured.accuracy == pytest.approx(trained.history["test"]["accuracy"], abs=2e-4)
 
 

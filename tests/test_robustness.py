@@ -5,8 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from resnet import Recognizer, ink
-from resnet.drawings import DRAWINGS
+from digits import ink
+from digits.drawings import DRAWINGS
+from resnet import Recognizer
 from resnet.recognizer import SURE
 
 PAD = 280  # pixels a side, as on a laptop

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnet.scrawls import SHARES, scrawls
+from digits.augment.scrawls import SHARES, scrawls
 
 
 def test_scrawls_are_images_with_ink_and_the_same_for_the_same_seed():
@@ -30,5 +30,5 @@ def test_a_line_is_left_out(monkeypatch):
     def line(random):
         return [np.array([[0, 0], [1, 3]]) if random.random() < 0.9 else np.array([[0, 0], [1, 3], [3, 0]])]
 
-    monkeypatch.setattr("resnet.scrawls.SHARES", {line: 1.0})
+    monkeypatch.setattr("digits.augment.scrawls.SHARES", {line: 1.0})
     assert (scrawls(20, seed=0)[:, 0, :, 20:].amax((1, 2)) > 200).all()

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from resnet import create, data
+from digits import dataset, drawings
+from resnet import create
 from resnet.training import calibrate, evaluate, examine, train_one_epoch
 
 
@@ -14,7 +15,7 @@ def constant(optimizer):
 
 @pytest.fixture
 def batch():
-    digits = data.drawn(copies=2).train
+    digits = drawings.splits(copies=2).train
     return digits.images.float() / 255, digits.labels
 
 
@@ -60,8 +61,8 @@ def test_evaluation_counts_every_image_once_and_changes_nothing():
     torch.manual_seed(0)
     model = create("small")
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    digits = data.drawn(copies=3).train
-    whole, in_parts = (evaluate(model, data.Batches(digits, size)) for size in (30, 7))
+    digits = drawings.splits(copies=3).train
+    whole, in_parts = (evaluate(model, dataset.Batches(digits, size)) for size in (30, 7))
     assert whole.loss == pytest.approx(in_parts.loss, rel=1e-5) and whole.accuracy == in_parts.accuracy
     logits = model.eval()(digits.images / 255)
     assert whole.accuracy == pytest.approx((logits.argmax(1) == digits.labels).float().mean().item())
@@ -70,8 +71,8 @@ def test_evaluation_counts_every_image_once_and_changes_nothing():
 
 def test_an_examination_counts_each_confusion_and_keeps_the_surest_mistakes():
     torch.manual_seed(0)
-    model, digits = create("tutorial"), data.drawn(copies=20).train
-    batches = data.Batches(digits, 64)
+    model, digits = create("tutorial"), drawings.splits(copies=20).train
+    batches = dataset.Batches(digits, 64)
     found = examine(model, batches)
     assert (found["loss"], found["accuracy"]) == evaluate(model, batches)
     confusion = torch.tensor(found["confusion"])
@@ -88,15 +89,15 @@ def test_an_examination_counts_each_confusion_and_keeps_the_surest_mistakes():
 
 
 def test_training_batches_hold_every_digit_once_in_an_order_that_the_seed_decides():
-    digits = data.Digits(torch.zeros(50, 1, 28, 28, dtype=torch.uint8), torch.arange(50))
+    digits = dataset.Digits(torch.zeros(50, 1, 28, 28, dtype=torch.uint8), torch.arange(50))
 
     def labels(seed):
-        return torch.cat([y for _, y in data.Batches(digits, 8, torch.Generator().manual_seed(seed))]).tolist()
+        return torch.cat([y for _, y in dataset.Batches(digits, 8, torch.Generator().manual_seed(seed))]).tolist()
 
     assert sorted(labels(0)) == list(range(50))
     assert labels(0) == labels(0) != labels(1)
-    assert [len(y) for _, y in data.Batches(digits, 8)] == [8] * 6 + [2]
-    assert len(data.Batches(digits, 8)) == 7
+    assert [len(y) for _, y in dataset.Batches(digits, 8)] == [8] * 6 + [2]
+    assert len(dataset.Batches(digits, 8)) == 7
 
 
 def test_calibration_finds_the_temperature_and_changes_no_answer(batch):

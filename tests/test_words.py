@@ -6,9 +6,9 @@ import pytest
 from test_browser import LAPTOP, PHONE, Page
 
 from demo import NO_INK, NOT_A_PICTURE
-from resnet.picture import SEVERAL
+from digits.picture import SEVERAL
+from serving.gate import CROWDED
 from sketchpad import WORDS
-from sketchpad.gate import CROWDED
 
 CHINESE = WORDS["zh"]
 NAMES = r"F\(x\)|x|small|tutorial|layer\d\.\d|MNIST|PNG|JPEG|WebP|He|arXiv|BatchNorm|bfloat16|python|torch|cu\d+"

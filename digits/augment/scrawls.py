@@ -8,7 +8,7 @@ import torch
 from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
-from resnet import ink
+from digits import ink
 
 Strokes = list[np.ndarray]
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.interpolate import CubicSpline
 
-from resnet import picture
+from digits import picture
 
 SIZE = 28  # pixels a side
 BOX = 20  # pixels, the longer side of the ink

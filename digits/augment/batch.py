@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet import habits, outliers
-from resnet.ink import BOX, CENTRE, SIZE
-from resnet.scrawls import scrawls
+from digits.augment import habits, outliers
+from digits.augment.scrawls import scrawls
+from digits.ink import BOX, CENTRE, SIZE
 
 TURN = 10.0  # degrees, either way
 STRETCH = 0.1  # of the width and of the height, each by itself
@@ -48,7 +48,7 @@ def strength_in(epoch: int, epochs: int) -> float:
 
 
 def warp(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Turn, stretch and slant each image by its own draw, fit it into the box as `resnet.ink` does, and bend it.
+    """Turn, stretch and slant each image by its own draw, fit it into the box as `digits.ink` does, and bend it.
 
     All in one sampling, in `affine_grid`'s coordinates: the frame is 2 wide, its middle is 0.
     """

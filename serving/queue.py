@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 from gradio.queueing import Event
 
-from sketchpad.gate import CROWDED, address_of
+from serving.gate import CROWDED, address_of
 
 PLACES = 50  # of one address, which may be a school's
 

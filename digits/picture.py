@@ -10,7 +10,7 @@ SEVERAL = "this picture shows more than one digit; cut out one of them"
 def lift(image) -> np.ndarray:
     """A picture -> its ink (H, W) float32 in [0, 1], cropped to it: (0, 0) where there is none.
 
-    `image` is as `resnet.ink.from_image` takes it. Raises `ValueError` where it is no such picture, or shows several
+    `image` is as `digits.ink.from_image` takes it. Raises `ValueError` where it is no such picture, or shows several
     digits: pieces of ink side by side, or one above the other, and each tall.
     """
     grey = _grey(_checked(image))

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from resnet import ink
-from resnet.drawings import DRAWINGS
+from digits import ink
+from digits.drawings import DRAWINGS
 from resnet.recognizer import Recognizer
 
 

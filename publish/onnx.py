@@ -1,6 +1,6 @@
-"""A trained network as ONNX, for programs without torch: `python -m resnet.export CHECKPOINT FILE.onnx`
+"""A trained network as ONNX, for programs without torch: `python -m publish.onnx CHECKPOINT FILE.onnx`
 
-Its input is `digits`, (N, 1, 28, 28) float32 in [0, 1] as `resnet.ink` makes them; its output `probabilities`, (N, 10).
+Its input is `digits`, (N, 1, 28, 28) float32 in [0, 1] as `digits.ink` makes them; its output `probabilities`, (N, 10).
 """
 
 import argparse
@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from digits.ink import SIZE
 from resnet import checkpoint
-from resnet.ink import SIZE
 
 
 def export(trained: checkpoint.Checkpoint, path: Path) -> None:
