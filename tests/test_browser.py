@@ -30,7 +30,7 @@ class Page:
     def points(self, drawing, left=0.1, top=0.1, size=0.8):
         """The strokes of a digit, or of another drawing, in page coordinates, in a part of the pad."""
         box = self.page.locator(".paper canvas").bounding_box()
-        for stroke in DRAWINGS[drawing] if drawing in DRAWINGS else STRANGE[drawing]:
+        for stroke in DRAWINGS[drawing] if isinstance(drawing, int) else STRANGE[drawing]:
             yield [
                 (box["x"] + box["width"] * (left + size * x / 100), box["y"] + box["height"] * (top + size * y / 100))
                 for x, y in stroke
