@@ -1,203 +1,142 @@
-"""How well a checkpoint reads drawn digits: UNIPEN's isolated ones, or MNIST's test set by the same measures.
+"""How well a network reads people's handwriting, writer by writer: `python -m benchmarks.handwriting --ink FOLDER`
 
-`python benchmarks/handwriting.py --unipen FOLDER`, where FOLDER is UNIPEN's train_r01_v07 or holds it. With
-`--non-digits`, also how well its surest probability tells these digits from the same hands' letters and symbols.
+Reads pen strokes as JSON lines (--ink), UNIPEN (--unipen) or MNIST's test set (--mnist), with the shipped network, a
+checkpoint or an ONNX file that maps (N, 1, 28, 28) in [0, 1] to (N, 10) logits or probabilities. With --outliers, also
+how well its confidence tells UNIPEN's digits from letters and symbols by the same writers.
 """
 
 import argparse
 import json
 import sys
-from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy.stats import mannwhitneyu
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
+from benchmarks import classifier
+from benchmarks import collection as collections
+from benchmarks.collection import Collection
+from benchmarks.measures import FEWEST, Accuracy, Measures, Outliers, measure, measure_outliers
 
-from benchmarks import unipen
-from digits import ink, mnist
-from resnet import Recognizer
-from resnet.recognizer import SURE
-
-TILES = 64  # of a sheet
-BINS = 15  # of the expected calibration error (Guo et al. 2017, arXiv:1706.04599)
-LOOK_ALIKES = "OolI|ZzSsBbgq"  # letters and a symbol that are a digit's shape too: nobody could tell
-COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9)
+TILES, COLUMNS = 64, 16  # of a sheet of errors
 
 
-class Digits(NamedTuple):
-    """`images` (N, 28, 28) float32, `labels` (N,) int, `writers` (N,) str; `skipped` names what was not to be had."""
+def sheet(probabilities: np.ndarray, digits: Collection, rival: np.ndarray | None = None) -> Image.Image:
+    """The `TILES` most confident mistakes: the image, its label, what it was read as, how confidently, and the writer.
 
-    images: np.ndarray
-    labels: np.ndarray
-    writers: np.ndarray
-    skipped: list[str]
-
-
-def from_unipen(folder: Path, chosen: list[str] | None) -> Digits:
-    """The isolated digits (category 1a) of the contributors chosen, or of all, drawn by the pad's own pen."""
-    folder = _train(folder)
-    characters, skipped = unipen.read(folder, "1a", chosen or unipen.contributors(folder, "1a"))
-    if not characters:
-        raise FileNotFoundError(f"{folder} is not UNIPEN's train_r01_v07: there are no digits in data/1a")
-    digits = _drawn(characters, skipped)
-    return digits._replace(labels=digits.labels.astype(int))
-
-
-def non_digits(folder: Path, chosen: list[str] | None) -> Digits:
-    """Upper case, lower case and symbols (1b, 1c, 1d) of the same contributors, less `LOOK_ALIKES`; labels are str."""
-    folder = _train(folder)
-    characters, skipped = [], []
-    for category in ("1b", "1c", "1d"):
-        there = unipen.contributors(folder, category)
-        read, missed = unipen.read(folder, category, [name for name in chosen or there if name in there])
-        characters += [character for character in read if character.label not in LOOK_ALIKES]
-        skipped += missed
-    return _drawn(characters, skipped)
-
-
-def from_mnist(folder: Path) -> Digits:
-    """MNIST's test set."""
-    test = mnist.load(str(folder)).test
-    images = test.images[:, 0].numpy().astype(np.float32) / 255
-    return Digits(images, test.labels.numpy(), np.full(len(images), "mnist"), [])
-
-
-def _train(folder: Path) -> Path:
-    return folder / "train_r01_v07" if (folder / "train_r01_v07").is_dir() else folder
-
-
-def _drawn(characters: list[unipen.Character], skipped: list[str]) -> Digits:
-    if not characters:
-        raise FileNotFoundError("these contributors drew nothing of this kind")
-    images = np.stack([ink.from_strokes(character.strokes) for character in characters])
-    labels, writers = (np.array([getattr(c, name) for c in characters]) for name in ("label", "contributor"))
-    return Digits(images, labels, writers, skipped)
-
-
-def read(recognizer: Recognizer, images: np.ndarray) -> np.ndarray:
-    """(N, 28, 28) -> (N, 10), a thousand at a time."""
-    return np.concatenate([recognizer.probabilities(images[i : i + 1000]) for i in range(0, len(images), 1000)])
-
-
-def measure(probabilities: np.ndarray, digits: Digits) -> dict[str, Any]:
-    """(N, 10) rows that sum to 1 -> accuracies (in [0, 1]), confusions, calibration, and accuracy against coverage."""
-    read, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    right = read == digits.labels
-    wrong = Counter(zip(digits.labels[~right].tolist(), read[~right].tolist(), strict=True))
-    surest = np.argsort(-sure, kind="stable")
-    return {
-        "digits": len(right),
-        "skipped": len(digits.skipped),
-        "accuracy": right.mean(),
-        "by_writer": {str(name): right[digits.writers == name].mean() for name in np.unique(digits.writers)},
-        "by_digit": {int(digit): right[digits.labels == digit].mean() for digit in np.unique(digits.labels)},
-        "confusions": [{"digit": a, "read_as": b, "times": times} for (a, b), times in wrong.most_common(10)],
-        "calibration_error": calibration_error(sure, right),
-        "accuracy_at_coverage": {c: right[surest[: round(c * len(right))]].mean() for c in COVERAGES},
-    }
-
-
-def tell_apart(digits: np.ndarray, others: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Top probabilities of digits and of what is none -> AUROC, shares that are not sure, what is most often claimed.
-
-    AUROC is the chance that a digit's is above another's; half of it if they are equal.
-    """
-    claimed = Counter(labels[others >= SURE].tolist())
-    return {
-        "non_digits": len(others),
-        "left_out": LOOK_ALIKES,
-        "auroc": float(mannwhitneyu(digits, others).statistic) / (len(digits) * len(others)),
-        "digits_not_sure": (digits < SURE).mean(),
-        "non_digits_not_sure": (others < SURE).mean(),
-        "claimed": [
-            {"label": label, "times": n, "of": int((labels == label).sum())} for label, n in claimed.most_common(10)
-        ],
-    }
-
-
-def calibration_error(sure: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error: |accuracy - mean top probability| of each of `BINS` equal bins, by its share."""
-    bins = np.ceil(sure * BINS).clip(1, BINS)
-    return sum(abs(right[bins == b].mean() - sure[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
-
-
-def sheet(probabilities: np.ndarray, digits: Digits, other: np.ndarray | None = None) -> Image.Image:
-    """What was misread, the surest `TILES` of it: the image, its label, and what was said with how many per cent.
-
-    With another network's probabilities: what that one misread and this one did not, and what that one said.
+    With a rival's probabilities: the digits that the rival misreads and this network reads, and the rival's answers.
     """
     wrong = probabilities.argmax(axis=1) != digits.labels
-    if other is not None:
-        wrong, probabilities = ~wrong & (other.argmax(axis=1) != digits.labels), other
-    read, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.nonzero(wrong)[0]
-    wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:TILES]
-    columns, side, caption = 16, 84, 14
-    picture = Image.new("L", (columns * side, max(1, -(-len(wrong) // columns)) * (side + caption)), 96)
+    if rival is not None:
+        wrong, probabilities = ~wrong & (rival.argmax(axis=1) != digits.labels), rival
+    read, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    mistakes = wrong.nonzero()[0]
+    mistakes = mistakes[np.argsort(-confidence[mistakes], kind="stable")][:TILES]
+    side, caption = 84, 14  # pixels
+    picture = Image.new("L", (COLUMNS * side, max(1, -(-len(mistakes) // COLUMNS)) * (side + caption)), 96)
     draw = ImageDraw.Draw(picture)
-    for place, i in enumerate(wrong):
-        x, y = place % columns * side, place // columns * (side + caption)
+    for place, i in enumerate(mistakes):
+        x, y = place % COLUMNS * side, place // COLUMNS * (side + caption)
         tile = Image.fromarray((digits.images[i] * 255).astype(np.uint8)).resize((side - 4, side - 4), Image.NEAREST)
         picture.paste(tile, (x, y))
-        draw.text((x, y + side - 4), f"{digits.labels[i]}: {read[i]} {sure[i]:.0%} {digits.writers[i]}", fill=255)
+        writer = digits.writers[i].rsplit(":", 1)[-1][:7]
+        draw.text((x, y + side - 4), f"{digits.labels[i]}: {read[i]} {confidence[i]:.0%} {writer}", fill=255)
     return picture
 
 
-def report(measured: dict[str, Any]) -> str:
-    """The measures for a person."""
-    lines = [f"{measured['digits']:,} digits read, {measured['skipped']} skipped"]
-    lines += [f"accuracy           {measured['accuracy']:7.2%}"]
-    lines += [f"  by {name:<14}{value:7.2%}" for name, value in measured["by_writer"].items()]
-    lines += [f"  of {digit:<14}{value:7.2%}" for digit, value in measured["by_digit"].items()]
-    lines += [f"  {c['digit']} read as {c['read_as']}: {c['times']} times" for c in measured["confusions"]]
-    lines += [f"calibration error  {measured['calibration_error']:.4f}"]
-    lines += [f"surest {c:4.0%}        {value:7.2%}" for c, value in measured["accuracy_at_coverage"].items()]
-    if "auroc" in measured:
-        lines += [f"{measured['non_digits']:,} letters and symbols, without {' '.join(measured['left_out'])}"]
-        lines += [f"AUROC              {measured['auroc']:7.4f}"]
-        lines += [f"  digits not sure  {measured['digits_not_sure']:7.2%}"]
-        lines += [f"  others not sure  {measured['non_digits_not_sure']:7.2%}"]
-        lines += [f"  {c['label']} taken for a digit: {c['times']} of {c['of']}" for c in measured["claimed"]]
+def report(measures: Measures) -> str:
+    """The measures for people."""
+    total = measures.accuracy
+    lines = [
+        f"{total.digits:,} digits by {total.writers:,} writers; {measures.faulty} faulty, {measures.skipped} skipped",
+        f"{'':20}  digits  writers  accuracy  by writer  below 95 %",
+    ]
+    lines += [_row(name, accuracy) for name, accuracy in (measures.sources | {"all": total}).items()]
+    if measures.interval:
+        low, high = measures.interval
+        counted = f"{total.writers_counted} writers of at least {FEWEST} digits"
+        lines += [f"mean over {counted}: {total.by_writer:.2%} (95 % interval {low:.2%} to {high:.2%})"]
+        lines += [f"  {writer.name}: {writer.accuracy:.2%} of {writer.digits}" for writer in measures.worst_writers]
+    lines += [f"expected calibration error: {measures.calibration_error:.4f}"]
+    lines += [", ".join(f"{digit}: {accuracy:.2%}" for digit, accuracy in measures.digits.items())]
+    lines += [f"  {c.digit} read as {c.read_as}: {c.times} times" for c in measures.confusions]
+    return "\n".join(lines)
+
+
+def _row(name: str, accuracy: Accuracy) -> str:
+    by_writer = "" if accuracy.by_writer is None else f"{accuracy.by_writer:.2%}"
+    counts = f"{accuracy.digits:8,} {accuracy.writers:8,}"
+    return f"{name:20}{counts} {accuracy.overall:9.2%} {by_writer:>10} {accuracy.writers_below_95:11}"
+
+
+def report_outliers(outliers: Outliers) -> str:
+    """The measures of outliers for people."""
+    lines = [
+        f"{outliers.outliers:,} letters and symbols, without {' '.join(collections.LOOK_ALIKES)}",
+        f"AUROC of the confidence: {outliers.auroc:.4f}",
+        f"not sure: {outliers.digits_not_sure:.2%} of the digits, {outliers.outliers_not_sure:.2%} of the outliers",
+    ]
+    lines += [f"  {label} read as a digit: {times} of {total}" for label, times, total in outliers.most_claimed]
     return "\n".join(lines)
 
 
 def main() -> None:
     """The command."""
+    args = parse_args()
+    try:
+        network = classifier.load(args.network, *args.normalize)
+        rival = classifier.load(args.against) if args.against else None
+        if args.ink:
+            digits = collections.from_json_lines(args.ink)
+        elif args.unipen:
+            digits = collections.from_unipen(args.unipen, args.contributors)
+        else:
+            digits = collections.from_mnist(args.mnist)
+        digits = digits.of_writers(args.writers)
+        probabilities = network(digits.images)
+        outliers = None
+        if args.outliers:
+            letters = collections.letters_of_unipen(args.unipen, args.contributors)
+            confidences = probabilities.max(axis=1), network(letters.images).max(axis=1)
+            outliers = measure_outliers(*confidences, letters.labels)
+    except ImportError:
+        sys.exit("An ONNX file needs onnxruntime: pip install onnxruntime")
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
+    measures = measure(probabilities, digits)
+    if args.json:
+        print(json.dumps(asdict(measures) | ({"outliers": asdict(outliers)} if outliers else {}), indent=2))
+    else:
+        print(report(measures) + (f"\n{report_outliers(outliers)}" if outliers else ""))
+    if args.errors:
+        sheet(probabilities, digits, rival(digits.images) if rival else None).save(args.errors)
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line, checked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--unipen", type=Path, help="the folder of UNIPEN's train_r01_v07")
-    source.add_argument("--mnist", type=Path, help="the folder of MNIST: its test set is read")
+    source.add_argument("--ink", type=Path, nargs="+", metavar="PATH", help="files of JSON lines, or folders of them")
+    source.add_argument("--unipen", type=Path, metavar="FOLDER", help="UNIPEN's train_r01_v07, or its parent")
+    source.add_argument("--mnist", type=Path, metavar="FOLDER", help="the folder of MNIST, whose test set is read")
+    parser.add_argument("--network", type=Path, help="a checkpoint or an ONNX file (default: the shipped network)")
+    normalize = {"nargs": 2, "metavar": ("MEAN", "STD"), "default": (0, 1)}
+    parser.add_argument("--normalize", type=float, **normalize, help="the ONNX network takes (image - MEAN) / STD")
+    parser.add_argument("--writers", choices=("all", "even", "odd"), default="all", help="every other writer by name")
     parser.add_argument("--contributors", type=lambda text: text.split(","), help="of UNIPEN, as a,b,c (default: all)")
-    parser.add_argument("--non-digits", action="store_true", help="read UNIPEN's letters and symbols too")
-    parser.add_argument("--checkpoint", type=Path, help="whose reading is measured (default: the shipped one)")
+    parser.add_argument("--outliers", action="store_true", help="read UNIPEN's letters and symbols too")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--errors", type=Path, help="write a sheet of what was misread to this PNG")
-    parser.add_argument("--against", type=Path, help="a checkpoint: the sheet shows what only that one misread")
+    parser.add_argument("--errors", type=Path, metavar="PNG", help="write a sheet of the most confident mistakes")
+    parser.add_argument("--against", type=Path, help="a rival network: the sheet shows what only the rival misreads")
     args = parser.parse_args()
-    if args.non_digits and not args.unipen:
-        parser.error("--non-digits needs --unipen")
+    if args.outliers and not (args.unipen and args.writers == "all"):
+        parser.error("--outliers needs --unipen, and all of its writers.")
     if args.against and not args.errors:
-        parser.error("--against needs --errors")
+        parser.error("--against needs --errors.")
     if args.errors and (args.errors.suffix != ".png" or not args.errors.parent.is_dir()):
-        parser.error("--errors must end in .png, in a folder that is there")
-    try:
-        recognizer = Recognizer.load(args.checkpoint, "cpu")
-        rival = Recognizer.load(args.against, "cpu") if args.against else None
-        digits = from_unipen(args.unipen, args.contributors) if args.unipen else from_mnist(args.mnist)
-        others = non_digits(args.unipen, args.contributors) if args.non_digits else None
-    except (ValueError, OSError) as error:
-        sys.exit(f"handwriting.py: {error}")
-    probabilities = read(recognizer, digits.images)
-    measured = measure(probabilities, digits)
-    if others:
-        measured |= tell_apart(probabilities.max(axis=1), read(recognizer, others.images).max(axis=1), others.labels)
-    print(json.dumps(measured, indent=2) if args.json else report(measured))
-    if args.errors:
-        sheet(probabilities, digits, read(rival, digits.images) if rival else None).save(args.errors)
+        parser.error("--errors must end in .png, in an existing folder.")
+    return args
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=3, help="how often training is killed, by each of two signals")
     parser.addoption("--soak", type=float, default=0.2, help="for how many minutes 32 visitors draw")
     parser.addoption("--unipen", default=os.environ.get("UNIPEN_DIR"), help="folder of UNIPEN (or UNIPEN_DIR)")
+    parser.addoption("--ink", default=os.environ.get("INK_DIR"), help="folder of pen strokes, *.jsonl (or INK_DIR)")
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +64,15 @@ def unipen_folder(request):
     folder = request.config.getoption("--unipen")
     if not folder or not Path(folder, "train_r01_v07").is_dir():
         pytest.skip("UNIPEN is not here: name the folder of its train_r01_v07 with --unipen or UNIPEN_DIR")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def ink_folder(request):
+    """The folder of pen strokes as JSON lines, or a skip that says what is missing."""
+    folder = request.config.getoption("--ink")
+    if not folder or not list(Path(folder).glob("*.jsonl")):
+        pytest.skip("Pen strokes are not here: name the folder of their *.jsonl with --ink or INK_DIR")
     return Path(folder)
 
 

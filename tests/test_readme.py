@@ -11,8 +11,9 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from PIL import Image
 
-from benchmarks import family, handwriting, page, serving, training
-from resnet import ARCHITECTURES, Recognizer, checkpoint
+from benchmarks import classifier, collection, family, page, serving, training
+from benchmarks.measures import measure
+from resnet import ARCHITECTURES, checkpoint
 
 README = (ROOT / "README.md").read_text("utf-8")
 SHIPPED = sorted((ROOT / "checkpoints").glob("[a-z]*.pt"))
@@ -33,7 +34,7 @@ def requirements(name):
 def test_every_architecture_and_every_flag_is_named():
     for name in ARCHITECTURES:
         assert f"`{name}`" in README
-    for script in ("train.py", "demo.py", "benchmarks/handwriting.py"):
+    for script in ("train.py", "demo.py"):
         out = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
         for flag in set(re.findall(r"--[a-z-]+", out.stdout)) - {"--help"}:
             assert flag in README, f"{script} {flag}"
@@ -87,10 +88,10 @@ def test_the_shipped_weights_have_the_test_accuracy_they_claim(path, mnist):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_the_figures_of_drawn_digits_are_measured(path, unipen_folder):
     chosen = ["apa", "app", "ced", "gmd"]
-    digits = handwriting.from_unipen(unipen_folder, chosen)
-    measured = handwriting.measure(Recognizer.load(path, "cpu").probabilities(digits.images), digits)
-    accuracies = [measured["accuracy"], *(measured["by_writer"][name] for name in chosen)]
-    claims = [*map(per_cent, accuracies), f"{measured['calibration_error']:.3f}"]
+    digits = collection.from_unipen(unipen_folder, chosen)
+    measured = measure(classifier.load(path)(digits.images), digits)
+    accuracies = [measured.accuracy.overall, *(measured.sources[name].overall for name in chosen)]
+    claims = [*map(per_cent, accuracies), f"{measured.calibration_error:.3f}"]
     assert f"| `{path.stem}` | {' | '.join(claims)} |" in README
 
 
