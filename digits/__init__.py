@@ -1,1 +1,1 @@
-"""What a digit is: ink as pixels, MNIST, ten drawings, and the augmentation that training adds."""
+"""Images of digits: from pen strokes, pictures, MNIST and ten drawings, and how training augments them."""

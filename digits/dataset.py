@@ -18,7 +18,7 @@ class Digits(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """What is learnt from, what is chosen by, and what is read once, at the end."""
+    """To learn from, to choose settings and epochs by, and to measure once, at the end."""
 
     train: Digits
     held_out: Digits
@@ -26,10 +26,9 @@ class Splits(NamedTuple):
 
 
 class Batches:
-    """Batches of (images (B, 1, 28, 28) float32 in [0, 1], labels (B,)), on the digits' device.
+    """Batches of images (B, 1, 28, 28) float32 in [0, 1] and labels (B,), on the digits' device.
 
-    With a `generator` (a CPU one) they are shuffled; without, they come in order. What `augment` makes of a batch and
-    the generator comes in its place.
+    A CPU `generator` shuffles them. `augment(images, labels, generator)` makes the batch to learn from.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class Batches:
         digits: Digits,
         batch_size: int,
         generator: torch.Generator | None = None,
-        augment: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]] | None = None,
+        augment: Callable[..., tuple[Tensor, Tensor]] | None = None,
     ) -> None:
         self.digits, self.batch_size, self.generator, self.augment = digits, batch_size, generator, augment
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 MAX_PIXELS = 50_000_000  # of one picture: more than a phone's camera gives
-SEVERAL = "this picture shows more than one digit; cut out one of them"
+SEVERAL = "This picture shows more than one digit. Crop it to one."
 
 
 def lift(image) -> np.ndarray:

@@ -57,7 +57,7 @@ def test_no_stroke_is_blank_and_a_tap_is_a_dot():
     assert not ink.from_strokes([]).any()
     assert not ink.from_strokes([[]]).any()
     dot = ink.from_strokes([[(7, 9)]])
-    assert dot.sum() == pytest.approx(np.pi * (ink.PEN / 2) ** 2, rel=0.1)
+    assert dot.sum() == pytest.approx(np.pi * (ink.PEN_WIDTH / 2) ** 2, rel=0.1)
     assert np.array_equal(dot, ink.from_strokes([[(0.5, 0.5), (0.5, 0.5)]]))
 
 
@@ -70,19 +70,21 @@ def test_a_lopsided_drawing_is_not_pushed_off_the_edge():
 @pytest.mark.parametrize(
     ("strokes", "said"),
     [
-        (None, "nothing"),
-        ("12", "a str"),
-        ({"x": 1}, "a dict"),
-        ([5], "stroke 1 .* a int"),
-        ([[(0, 0)], None], "stroke 2"),
-        ([[1, 2, 3]], "two numbers"),
-        ([[(1, 2, 3)]], "two numbers"),
-        ([[(1, 2), (3,)]], "two numbers"),
-        ([[("a", "b")]], "two numbers"),
-        ([[(0, 10**400)]], "two numbers"),
-        ([[(0, float("nan"))]], "finite"),
-        ([[(0, float("inf"))]], "finite"),
-        ([[(0, 1e300), (0, -1e300)]], "finite"),
+        (None, "list of strokes"),
+        ("12", "list of strokes"),
+        ({"x": 1}, "list of strokes"),
+        ([5], "Stroke 1 must"),
+        (["5"], "Stroke 1 must"),
+        ([[(0, 0)], None], "Stroke 2 must"),
+        ([[(0, 0)], {}], "Stroke 2 must"),
+        ([[1, 2, 3]], "Stroke 1 must"),
+        ([[(1, 2, 3)]], "Stroke 1 must"),
+        ([[(1, 2), (3,)]], "Stroke 1 must"),
+        ([[("a", "b")]], "Stroke 1 must"),
+        ([[(0, 10**400)]], "Stroke 1 must"),
+        ([[(0, float("nan"))]], "Stroke 1 must"),
+        ([[(0, float("inf"))]], "Stroke 1 must"),
+        ([[(0, 1e300), (0, -1e300)]], "Stroke 1 must"),
         ([[(0, 0)] * (ink.MAX_POINTS + 1)], "6,000 points"),
         ([[]] * (ink.MAX_STROKES + 1), "200 strokes"),
     ],

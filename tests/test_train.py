@@ -224,14 +224,14 @@ def test_files_that_are_not_mnists_are_named(mnist, pytestconfig, tmp_path, spoi
     (raw / name).write_bytes(content)
     code, _, err = run("--data", tmp_path, "--output", tmp_path / "a.pt", env=OFFLINE)
     assert code == 1 and err.strip().splitlines() == [
-        f"train.py: {raw / name} is not MNIST's, or is damaged; delete it, and it is downloaded again"
+        f"train.py: {raw / name} is damaged or not from MNIST. Delete it to download it again."
     ]
 
 
 def test_files_that_an_old_torchvision_made_of_mnists_are_not_trusted(tmp_path):
     (tmp_path / "MNIST" / "processed").mkdir(parents=True)
     code, _, err = run("--data", tmp_path, "--output", tmp_path / "a.pt", env=OFFLINE)
-    assert code == 1 and "processed is of an old torchvision" in err
+    assert code == 1 and "processed was written by an old torchvision" in err
 
 
 def test_a_checkpoint_that_is_there_is_not_overwritten_unasked(smoke):

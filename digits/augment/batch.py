@@ -1,4 +1,4 @@
-"""What a batch of MNIST goes through to be learnt from: other hands, other pens, and some of what is no digit."""
+"""What training adds to a batch of MNIST: other habits, other proportions, other pens, and a few outliers."""
 
 import math
 
@@ -11,23 +11,23 @@ from digits.augment.scrawls import scrawls
 from digits.ink import BOX, CENTRE, SIZE
 
 TURN = 10.0  # degrees, either way
-STRETCH = 0.1  # of the width and of the height, each by itself
+STRETCH = 0.1  # of the width and of the height, independently
 SLANT = 0.2  # pixels sideways per pixel up
 ZOOM = 0.12  # of the box that the ink is fitted into
 SHIFT = 1.5  # pixels, either way, of the centre of mass
-BEND = 0.6  # pixels, standard deviation, of each of 5 x 5 places that bend the image like rubber
-PEN = 0.6  # how far towards the next wider, or thinner, pen
-SCRAWLS = 20_000  # drawn once, to learn as no digits
-CALM = 1 / 6  # of the epochs, the last: all of these but habits and non-digits are half as strong
+BEND = 0.6  # pixels, standard deviation, of each of 5 x 5 places: an elastic distortion
+THICKEN = 0.6  # of the way to ink one pixel wider, or thinner, on each side
+SCRAWLS = 20_000  # drawn once per run
+OUTLIERS = 1 / 64  # of a batch, in addition to its digits
+GENTLE = 1 / 6  # of the epochs, the last ones: warp and repen are half as strong
 
 
 class Augmentation:
-    """A batch of digits -> the batch to learn from, with non-digits in it, and with probabilities for labels.
+    """(N, 1, 28, 28) in [0, 1] and (N,) labels -> (N + M, 1, 28, 28) in [0, 1] and (N + M, 10) probabilities.
 
-    (N, 1, 28, 28) in [0, 1] and (N,) -> (N + M, 1, 28, 28) in [0, 1] and (N + M, 10): all on the digit that it is, or
-    the same for each of ten where it is none. M is a sixty-fourth of N at most, or 1. All draws are from `generator`,
-    a CPU one, on every device, and, for the scrawls, from `seed`. At `strength` 1 images change by up to the limits
-    above, at 0 they are only fitted into the box; habits and non-digits are the same at any.
+    The targets are one-hot for digits and uniform for the M = max(1, N * OUTLIERS) outliers (or fewer, if the batch has
+    none to turn). Random by a CPU `generator` on every device; the scrawls by `seed`. `strength` scales the limits
+    above: at 0, images are only fitted into the box. It changes neither habits nor outliers.
     """
 
     def __init__(self, seed: int, count: int = SCRAWLS) -> None:
@@ -36,21 +36,21 @@ class Augmentation:
     def __call__(
         self, images: Tensor, labels: Tensor, generator: torch.Generator, strength: float = 1.0
     ) -> tuple[Tensor, Tensor]:
-        others = outliers.draw(images, labels, self.scrawls, max(1, len(images) // 64), generator)
-        images = torch.cat([habits.add(images, labels, generator), others])
-        targets = torch.cat([F.one_hot(labels, 10).float(), labels.new_full((len(others), 10), 0.1, dtype=torch.float)])
+        added = outliers.draw(images, labels, self.scrawls, max(1, int(len(images) * OUTLIERS)), generator)
+        images = torch.cat([habits.add(images, labels, generator), added])
+        targets = torch.cat([F.one_hot(labels, 10).float(), added.new_full((len(added), 10), 0.1)])
         return repen(warp(images, generator, strength), generator, strength), targets
 
 
 def strength_in(epoch: int, epochs: int) -> float:
-    """Of the augmentation, in an epoch counted from 0: what is learnt last is what digits are mostly like."""
-    return 1.0 if epoch < (1 - CALM) * epochs else 0.5
+    """Of the augmentation, in an epoch counted from 0: training ends on images that look more like real ones."""
+    return 1.0 if epoch < (1 - GENTLE) * epochs else 0.5
 
 
 def warp(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Turn, stretch and slant each image by its own draw, fit it into the box as `digits.ink` does, and bend it.
+    """Turn, stretch and slant each image at random, fit it into the box as `digits.ink` does, and bend it.
 
-    All in one sampling, in `affine_grid`'s coordinates: the frame is 2 wide, its middle is 0.
+    Resampled once, in the coordinates of `affine_grid`: the frame is 2 wide, its middle is 0.
     """
     n, device = len(images), images.device
     turn, slant, wide, high, zoom = (
@@ -60,11 +60,11 @@ def warp(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> T
     shift = _uniform((n, 2), strength * 2 * SHIFT / SIZE, generator)
     cos, sin = turn.cos(), turn.sin()
     back = torch.stack([cos * wide, (slant * cos - sin) * high, sin * wide, (slant * sin + cos) * high], 1)
-    back = back.view(n, 2, 2).to(device)  # (n, 2, 2): from places in the result to places in the image
+    back = back.view(n, 2, 2).to(device)  # takes a place in the result to its place in the image
 
     ink = images.flatten(1)
     places = F.affine_grid(torch.eye(2, 3, device=device)[None], [1, 1, SIZE, SIZE], align_corners=False).view(-1, 2)
-    places = places @ torch.linalg.inv(back).mT  # (n, 784, 2): where each pixel goes
+    places = places @ torch.linalg.inv(back).mT  # (n, 784, 2): where each pixel of the image goes
     dark = ink[..., None] > 0.25
     extent = (torch.where(dark, places, -9).amax(1) - torch.where(dark, places, 9).amin(1)).amax(1) + 2 / SIZE
     scale = (2 * BOX / SIZE * zoom.to(device) / extent.clamp(min=0.1))[:, None]
@@ -79,10 +79,10 @@ def warp(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> T
 
 
 def repen(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Blend each image with its dilation or its erosion: a wider or a thinner pen."""
+    """Blend each image with its dilation or its erosion, as if drawn by a wider or a thinner pen."""
     wider = F.max_pool2d(images, 3, stride=1, padding=1)
     thinner = -F.max_pool2d(-images, 3, stride=1, padding=1)
-    amount = _uniform((len(images), 1, 1, 1), strength * PEN, generator).to(images.device)
+    amount = _uniform((len(images), 1, 1, 1), strength * THICKEN, generator).to(images.device)
     return torch.lerp(images, torch.where(amount > 0, wider, thinner), amount.abs())
 
 

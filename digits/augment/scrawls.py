@@ -1,6 +1,6 @@
-"""What no digit looks like, drawn by a random pen: outlines, scribbles, and walks of the pen.
+"""Scrawls, outliers drawn by a random pen: outlines, scribbles and walks.
 
-Each is a list of strokes (n, 2), x to the right, y down, in any unit.
+Each is a list of strokes (n, 2), x right, y down, in any unit.
 """
 
 import numpy as np
@@ -17,22 +17,22 @@ def scrawls(count: int, seed: int) -> Tensor:
     """(count, 1, 28, 28) uint8, 0 = paper; the same for the same seed."""
     random = np.random.default_rng(seed)
     kinds, shares = zip(*SHARES.items(), strict=True)
-    images = []
+    images: list[np.ndarray] = []
     while len(images) < count:
-        strokes = random.choice(kinds, p=shares)(random)
-        if not _straight(strokes):  # that is a 1
+        strokes = kinds[random.choice(len(kinds), p=shares)](random)
+        if not _is_line(strokes):  # which would be a 1
             images.append(ink.from_strokes(strokes))
     return torch.from_numpy(np.stack(images) * 255).byte()[:, None]
 
 
-def _straight(strokes: Strokes) -> bool:
-    """Do all points lie close to one line?"""
+def _is_line(strokes: Strokes) -> bool:
+    """Whether all points lie close to one line."""
     narrow, long = np.linalg.eigvalsh(np.cov(np.concatenate(strokes).T))
     return narrow < 0.03 * long
 
 
 def _outline(random: np.random.Generator) -> Strokes:
-    """Back to its start, but no 0: a triangle, a quadrangle, a star, or something with a notch, sharp or round."""
+    """Closed, but not a 0: a triangle, a quadrangle, a star, or a shape with a notch, sharp or round."""
     count = random.choice([3, 4, 4, 5, 6, 8, 10])
     angles = 2 * np.pi * (np.arange(count + 1) + random.uniform()) / count
     radii = random.uniform(0.6, 1, count)
@@ -47,7 +47,7 @@ def _outline(random: np.random.Generator) -> Strokes:
 
 
 def _scribble(random: np.random.Generator) -> Strokes:
-    """To and fro, five times at least (fewer may be a 3), by sharp turns or round ones."""
+    """Back and forth at least five times (fewer may be a 3), with sharp or round turns."""
     count = random.integers(6, 12)
     across = random.uniform(0.7, 1.3, count) * (-1) ** np.arange(count)
     down = np.linspace(-1, 1, count) * random.uniform(0.6, 2.5)
@@ -58,21 +58,21 @@ def _scribble(random: np.random.Generator) -> Strokes:
 
 
 def _walk(random: np.random.Generator) -> Strokes:
-    """One to four strokes, begun anywhere or on another."""
+    """One to four strokes, each starting anywhere or on an earlier one."""
     count = random.choice([1, 2, 3, 4], p=[0.3, 0.3, 0.25, 0.15])
-    strokes = []
+    strokes: Strokes = []
     for _ in range(count):
         if strokes and random.random() < 0.7:
             start = random.choice(np.concatenate(strokes)) + random.normal(0, 0.05, 2)
         else:
             start = random.uniform(0, 1, 2)
-        pieces = random.integers(3, 10) if count == 1 else random.integers(1, 4)  # one or two lines are a 1 or a 7
+        pieces = int(random.integers(3, 10) if count == 1 else random.integers(1, 4))  # fewer may be a 1 or a 7
         strokes.append(_stroke(start, pieces, random))
     return strokes
 
 
 def _stroke(start: np.ndarray, pieces: int, random: np.random.Generator) -> np.ndarray:
-    """(n, 2): half of the pieces are straight, half are arcs, and most are followed by a corner."""
+    """(n, 2): lines and arcs, half of each, most of them followed by a corner."""
     upright = random.integers(8) * np.pi / 4 + random.normal(0, 0.1)
     heading = upright if random.random() < 0.5 else random.uniform(0, 2 * np.pi)
     moves = []
