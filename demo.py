@@ -191,7 +191,7 @@ def what_was_sent(request: Any) -> tuple[np.ndarray, str, Cuts]:
     """What the pad sends -> the drawing as (28, 28), the network's name, the cuts. Raises `ValueError`."""
     if not isinstance(request, dict) or not isinstance(request.get("network"), str):
         raise ValueError("This was not sent by the pad of this page; reload it.")
-    return ink.from_strokes(request.get("strokes")), request["network"], checked_cuts(request.get("cuts", []))
+    return ink.from_strokes(request.get("strokes")), request["network"], checked_cuts(request.get("ablations", []))
 
 
 def build(networks: Networks) -> gr.Blocks:
@@ -239,11 +239,11 @@ def build(networks: Networks) -> gr.Blocks:
 
         The network does without the cuts, each a block and a part of it: ["layer1.0", "F"] or ["layer1.0", "shortcut"].
         """
-        return answer(read_drawing({"network": first, "strokes": strokes, "cuts": cuts or []}))
+        return answer(read_drawing({"network": first, "strokes": strokes, "ablations": cuts or []}))
 
     def inside(strokes: list[list[list[float]]], cuts: list[list[str]] | None = None) -> list[dict[str, Any]]:
         """The residual blocks by name, and how much each adds to what it is given: ||F(x)|| / ||x||."""
-        seen = look_inside({"network": first, "strokes": strokes, "cuts": cuts or [], "open": []})
+        seen = look_inside({"network": first, "strokes": strokes, "ablations": cuts or [], "open": []})
         if "error" in seen:
             raise gr.Error(seen["error"], print_exception=False)
         return [{"block": block["name"], "ratio": block["ratio"]} for block in seen["blocks"]]

@@ -21,7 +21,7 @@ from report import figures
 HERE = Path(__file__).parent
 CSS = (HERE / "report.css").read_text("utf-8")
 DEPTH = HERE.parent / "benchmarks" / "depth.json"
-NAMES = {"arch": "network", "lr": "highest learning rate", "plain": "images as they are", "bf16": "bfloat16"}
+NAMES = {"arch": "architecture", "lr": "peak learning rate", "plain": "without augmentation", "bf16": "bfloat16"}
 PAGES = Environment(
     loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
@@ -31,10 +31,10 @@ PAGES.filters["short"] = lambda value: f"{Decimal(f'{value:.2g}'):,f}"  # 1,800 
 def summary(name: str, history: dict[str, Any]) -> str:
     """One line: what a network is, how it was made, how well it reads."""
     test = history["test"]
-    score = f"it reads {100 * test['accuracy']:.2f} % of the test set" if test else "not finished"
+    score = f"test accuracy {100 * test['accuracy']:.2f} %" if test else "training has not finished"
     epochs = "1 epoch" if len(history["epochs"]) == 1 else f"{len(history['epochs'])} epochs"
-    said = f"of {history['parameters']:,} parameters, trained for {epochs} on {history['data']}; {score}."
-    return f"<b>{escape(name)}</b>: a network {escape(said)}"
+    sentence = f"{history['parameters']:,} parameters, trained on {history['data']} for {epochs}; {score}."
+    return f"<b>{escape(name)}</b>: {escape(sentence)}"
 
 
 def training(name: str, history: dict[str, Any]) -> str:
@@ -52,11 +52,11 @@ def training(name: str, history: dict[str, Any]) -> str:
 def depth(path: Path = DEPTH) -> str:
     """What `benchmarks/depth.py` measured; a sentence where it has not been run."""
     if not path.exists():
-        return "<p>It has not been measured here: python benchmarks/depth.py</p>"
+        return "<p>This experiment has not been run here. To run it: python -m benchmarks.depth</p>"
     try:
         return _depth(path.read_text("utf-8"))
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
-        return "<p>Its file is damaged. To measure it again, remove that: benchmarks/depth.json</p>"
+        return "<p>The file benchmarks/depth.json is damaged. Delete it, then run: python -m benchmarks.depth</p>"
 
 
 @lru_cache(maxsize=1)
@@ -78,14 +78,14 @@ def _facts(history: dict[str, Any]) -> list[tuple[str, Any]]:
     facts |= {
         "parameters": f"{history['parameters']:,}",
         "data": history["data"],
-        "learnt from": f"{images['train']:,} images",
-        "held out": f"{images['held_out']:,} images",
-        "temperature": f"{history['temperature']:.2f}",
+        "training images": f"{images['train']:,}",
+        "held-out images": f"{images['held_out']:,}",
+        "softmax temperature (calibration)": f"{history['temperature']:.2f}",
         **history["versions"],
     }
     if history["epochs"]:
         facts["held-out accuracy"] = f"{100 * history['epochs'][-1]['held_out_accuracy']:.2f} %"
-    facts["test accuracy"] = f"{100 * test['accuracy']:.2f} %" if test else "training has not ended"
+    facts["test accuracy"] = f"{100 * test['accuracy']:.2f} %" if test else "not known before training has finished"
     return list(facts.items())
 
 

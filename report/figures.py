@@ -19,11 +19,11 @@ def training(epochs: Sequence[dict[str, float]]) -> list[Panel]:
     def draw_loss(axes: Any) -> None:
         _curve(axes, [epoch["train_loss"] for epoch in epochs], GREY, THIN, "training")
         _curve(axes, [epoch["held_out_loss"] for epoch in epochs], BLUE, BOLD, "held out")
-        axes.set(yscale="log", ylabel="loss, nats", xlabel="epoch")
+        axes.set(yscale="log", ylabel="cross-entropy loss", xlabel="epoch")
 
     def draw_accuracy(axes: Any) -> None:
         _curve(axes, [100 * epoch["held_out_accuracy"] for epoch in epochs], BLUE, BOLD, "held out")
-        axes.set(ylabel="accuracy, %", xlabel="epoch")
+        axes.set(ylabel="accuracy (%)", xlabel="epoch")
 
     return [draw_loss, draw_accuracy]
 
@@ -41,7 +41,7 @@ def depth(measured: dict[str, Any]) -> list[Panel]:
                 for part, width, label in (("train_error", THIN, "training"), ("held_out_error", BOLD, "held out")):
                     values = [100 * mean(errors) for errors in zip(*(run[part] for run in runs), strict=True)]
                     _curve(axes, values, colour, width, f"{layers} layers, {label}")
-            axes.set(yscale="log", ylim=limits, ylabel="error, %", xlabel="epoch", title=title)
+            axes.set(yscale="log", ylim=limits, ylabel="error (%)", xlabel="epoch", title=title)
             axes.yaxis.set_major_formatter("{x:g}")
 
         return draw
@@ -56,7 +56,7 @@ def depth(measured: dict[str, Any]) -> list[Panel]:
             label, colour = names[network["network"]]
             _curve(axes, network["at_first"], colour, THIN, None)
             _curve(axes, network["afterwards"], colour, BOLD, label)
-        axes.set(yscale="log", ylabel="norm of the gradient", xlabel="layer", title="56 layers, gradients")
+        axes.set(yscale="log", ylabel="gradient norm", xlabel="layer", title="56 layers, gradients")
 
     return [errors("plain", "plain"), errors("resnet", "residual"), gradients]
 

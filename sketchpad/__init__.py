@@ -2,14 +2,4 @@
 
 from sketchpad.components import PAGE_CSS, PAGE_HEAD, WORDS, Inside, Picture, Prose, Readout, Sketchpad, translations
 
-__all__ = [
-    "PAGE_CSS",
-    "PAGE_HEAD",
-    "WORDS",
-    "Inside",
-    "Picture",
-    "Prose",
-    "Readout",
-    "Sketchpad",
-    "translations",
-]
+__all__ = ["PAGE_CSS", "PAGE_HEAD", "WORDS", "Inside", "Picture", "Prose", "Readout", "Sketchpad", "translations"]

@@ -1,31 +1,95 @@
-// What all scripts here share, once in the page: patience, and what the page says, in the browser's language.
-// English sentences are the keys of WORDS; {} stands for what varies.
+// Shared by all scripts of the page: asking for readings, ten bars, and the browser's language.
 
-const PATIENCE = 5000 // ms, for an answer: later it is as good as none
-const RETRY = 1000 // ms, while the server does not answer
+const PATIENCE = 5000 // ms to wait for an answer
+const RETRY_AFTER = 1000 // ms, when there was none
 
-function after(milliseconds) {
+// Keeps at most one request in flight; once it is answered, sends the newest. `nextRequest()` returns what to ask now,
+// or null for nothing; `ask(request)` promises an answer, undefined if nobody is there; `show(answer, isNewest)` gets it.
+function askForNewest(nextRequest, ask, show) {
+  let changed = false // since the last request
+  let inFlight = false
+  let generation = 0
+
+  async function update() {
+    changed = true
+    if (inFlight) return
+    inFlight = true
+    while (changed) {
+      changed = false
+      const request = nextRequest()
+      if (!request) break
+      const asked = generation
+      const answer = await Promise.race([ask(request), sleep(PATIENCE)])
+      if (asked !== generation) continue
+      show(answer, !changed)
+      if (answer) continue
+      await sleep(RETRY_AFTER)
+      changed = true
+    }
+    inFlight = false
+  }
+
+  function restart() { // the answer in flight is no longer wanted
+    generation += 1
+    update()
+  }
+
+  return { update, restart }
+}
+
+function sleep(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds))
 }
+
+// Ten bars, one a digit, updated in place; the components' style sheets lay them out
+
+function makeBars(list) {
+  for (let digit = 0; digit < 10; digit++) {
+    const bar = document.createElement("li")
+    bar.innerHTML =
+      "<span class='name'>" + digit + "</span>" +
+      "<span class='track'><span class='fill'></span><span class='intact' hidden></span></span>" +
+      "<span class='percent'></span>"
+    list.append(bar)
+  }
+}
+
+function showBars(list, reading) { // a reading, or null
+  ;[...list.children].forEach((bar, digit) => {
+    const probability = reading?.probabilities[digit]
+    const intact = reading?.intact?.[digit] // without the ablations
+    bar.style.setProperty("--probability", probability ?? 0)
+    bar.style.setProperty("--intact", intact ?? 0)
+    bar.querySelector(".intact").hidden = intact === undefined
+    bar.querySelector(".percent").textContent = reading ? percent(probability) : ""
+    bar.classList.toggle("top", reading?.digit === digit)
+  })
+}
+
+function percent(probability) {
+  return (100 * probability).toFixed(1) + "\u00a0%"
+}
+
+// The browser's language: WORDS translates whole English sentences; {} stands for what varies, {2} for its third value
 
 const [language, sentences] =
   Object.entries(WORDS).find(([name]) => navigator.language.toLowerCase().startsWith(name)) ?? ["en", {}]
 const patterns = Object.entries(sentences)
   .filter(([english]) => english.includes("{}"))
-  .map(([english, other]) => {
+  .map(([english, translation]) => {
     const parts = english.split("{}").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
-    return [new RegExp("^" + parts.join("(.+?)") + "$"), other]
+    return [new RegExp("^" + parts.join("(.+?)") + "$"), translation]
   })
 
 function translate(sentence) {
   if (language === "en") return sentence
-  const plain = sentence.replace(/\s+/g, " ").trim()
-  if (plain in sentences) return sentences[plain]
-  for (const [pattern, other] of patterns) {
-    const holes = plain.match(pattern)?.slice(1)
-    let next = 0 // {} takes the next one, {2} the third
-    const filled = (_, which) => holes[which === "" ? next++ : Number(which)]
-    if (holes) return other.replace(/\{(\d?)\}/g, filled).replaceAll(" %", "\u00a0%") // no line ends before it
+  const english = sentence.replace(/\s+/g, " ").trim()
+  if (english in sentences) return sentences[english]
+  for (const [pattern, translation] of patterns) {
+    const values = english.match(pattern)?.slice(1)
+    let next = 0
+    const fill = (_, index) => values[index === "" ? next++ : Number(index)]
+    if (values) return translation.replace(/\{(\d?)\}/g, fill).replaceAll(" %", "\u00a0%") // no line break before it
   }
   return sentence
 }
@@ -35,17 +99,15 @@ function translateAll(root) {
   document.documentElement.lang = navigator.language
   const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT)
   while (texts.nextNode()) {
-    const other = translate(texts.currentNode.data)
-    if (other !== texts.currentNode.data) texts.currentNode.data = other
+    const translation = translate(texts.currentNode.data)
+    if (translation !== texts.currentNode.data) texts.currentNode.data = translation
   }
   for (const name of ["aria-label", "title"]) {
     for (const each of root.querySelectorAll("[" + name + "]")) each.setAttribute(name, translate(each.getAttribute(name)))
   }
 }
 
-// Gradio's own notices
-
-function translateNotices(changes) {
+function translateNotices(changes) { // Gradio's own
   for (const { addedNodes } of changes)
     for (const node of addedNodes) if (node.matches?.(".toast-wrap, .toast-item")) translateAll(node)
 }

@@ -1,8 +1,15 @@
-"""The parts of the page as Gradio components: ink goes in by `Sketchpad` or `Picture`, `Readout` says what it reads.
+"""The page's own Gradio components: a pad and a picture for input, a readout, and a look inside the network.
 
-The pad and the readout are HTML components: template, style and script are the files of their names here. The pad hands
-its readings to the readout in the browser, as `sketchpad:reading` events of the document, so that the bars move without
-a detour by the server.
+`Sketchpad`, `Readout` and `Inside` are HTML components; their templates, styles and scripts are the files named after
+them in this folder. They talk in the browser, by events of the document, so that the bars move without a detour through
+the server: `sketchpad:reading` (a reading of the pad's drawing), `sketchpad:network` (the name of the network chosen),
+`sketchpad:ablations` (the parts switched off).
+
+A request is `{"network": str, "strokes": [[[x, y], ...], ...], "ablations": [[block, part], ...]}`: x and y in [0, 1],
+from the pad's upper left corner; block a name such as "layer1.0"; part "F" or "shortcut".
+
+A reading is `{"digit": int or None if not sure, "probabilities": [10 floats], "image": [784 ints, 0 to 255]}`, with
+`"intact": [10 floats]` (the probabilities without ablations) if there are any; or `{"error": sentence}`.
 """
 
 import json
@@ -13,34 +20,30 @@ from typing import Any
 import gradio as gr
 
 HERE = Path(__file__).parent
-WORDS = json.loads((HERE / "words.json").read_text("utf-8"))  # by language, what each English sentence is in it
-PAGE_CSS = HERE / "page.css"  # for `launch`: room for the two on a laptop and on a phone
-TABLE = json.dumps(WORDS).replace("</", "<\\/")
-PAGE_HEAD = f"<script>const WORDS = {TABLE}\n{(HERE / 'common.js').read_text('utf-8')}</script>"  # for `launch`, too
+WORDS = json.loads((HERE / "words.json").read_text("utf-8"))  # {language: {English sentence: translation}}
+PAGE_CSS = HERE / "page.css"  # for `launch(css_paths=)`
+_TABLE = json.dumps(WORDS).replace("</", "<\\/")
+PAGE_HEAD = f"<script>const WORDS = {_TABLE}\n{(HERE / 'common.js').read_text('utf-8')}</script>"  # for `launch(head=)`
 
 
 class Sketchpad(gr.HTML):
-    """A pad to draw on with mouse, finger or pen.
+    """A pad to draw on with mouse, finger or pen, above ten examples, each a list of strokes in a frame of 100 x 100.
 
-    `read` is called with `{"network": name, "cuts": [[block, part], ...], "strokes": [[[x, y], ...], ...]}`, x and y in
-    [0, 1] of the pad's side, one at a time of each visitor unless it takes seconds, and returns a reading: `{"digit":
-    int, "probabilities": [10 floats], "image": [784 ints, 0 to 255]}`, the digit None where it is not sure; with
-    `"intact": [10 floats]`, the whole network's, where something is cut; or `{"error": sentence}`. It must not raise.
-    `examples` are ten drawings, strokes in a frame of 100 by 100. Events of the document change the network and the
-    cuts: `sketchpad:network` and `sketchpad:cuts`.
+    `read(request) -> reading` is called while the pen moves; a page sends its next request when it has the reading, or
+    after five seconds. It must not raise: the page would see no reason.
     """
 
     def __init__(self, read: Callable[[Any], dict], examples: list[list], network: str, **kwargs: Any) -> None:
-        def read_strokes(request: Any) -> dict:  # the name that pad.js calls
+        def read_strokes(request: Any) -> dict:  # pad.js calls it by this name
             return read(request)
 
         super().__init__(**_files("pad"), server_functions=[read_strokes], examples=examples, network=network, **kwargs)
 
 
 class Readout(gr.HTML):
-    """Ten bars, the digit they name, or none where they are not sure, and the image that was read.
+    """The digit that was read, ten bars, and the image that the network was given; or the invitation, without any.
 
-    Its value is a reading as `Sketchpad` describes it, or None for nothing to read. A `live` one shows the pad's.
+    A live one follows the pad; another one shows its value, a reading or None.
     """
 
     def __init__(self, live: bool, invitation: str, **kwargs: Any) -> None:
@@ -48,23 +51,23 @@ class Readout(gr.HTML):
 
 
 class Inside(gr.HTML):
-    """What each residual block does with the pad's drawing, and switches to cut its parts; closed at first.
+    """What each residual block does with the pad's drawing, and buttons that ablate its parts. Closed at first.
 
-    `look` is called with what the pad's `read` is, and `"open"`, the names of the blocks whose maps are shown or None
-    for some. It returns `{"blocks": [{"name": str, "ratio": float or None, "maps": {"x": map, "F": map, "sum": map} or
-    None}]}`, a map being `{"height": int, "width": int, "channels": [[ints, -127 to 127], ...]}`, or `{"error":
-    sentence}`. It must not raise.
+    `look(request)` gets a request with `"open"`: the names of the blocks whose maps are shown, None for a choice of the
+    server's. It returns `{"blocks": [{"name": str, "ratio": ||F(x)|| / ||x|| or None, "maps": {"x": map, "F": map,
+    "sum": map} or None}, ...]}`, a map being `{"height": int, "width": int, "channels": [[ints, -127 to 127], ...]}`;
+    or `{"error": sentence}`. It must not raise.
     """
 
     def __init__(self, look: Callable[[Any], dict], network: str, **kwargs: Any) -> None:
-        def look_inside(request: Any) -> dict:  # the name that inside.js calls
+        def look_inside(request: Any) -> dict:  # inside.js calls it by this name
             return look(request)
 
         super().__init__(**_files("inside"), server_functions=[look_inside], network=network, **kwargs)
 
 
 class Prose(gr.HTML):
-    """HTML whose sentences are told in the browser's language."""
+    """HTML whose sentences are translated into the browser's language."""
 
     def __init__(self, value: str = "", css: str = "", **kwargs: Any) -> None:
         script = "watch('value', () => translateAll(element))\ntranslateAll(element)\n"
@@ -72,7 +75,7 @@ class Prose(gr.HTML):
 
 
 class Picture(gr.Image):
-    """A picture whose value is the path of the file as it came: its reader sees its size, or that it is none, first."""
+    """An image input whose value is the path of the file as it was uploaded, not yet decoded."""
 
     is_template = True  # the page shows the component that this one is made from
 
@@ -86,6 +89,6 @@ def _files(name: str) -> dict[str, Any]:
 
 
 def translations() -> gr.I18n:
-    """For Gradio's own components: it looks the key up in the browser's language, and in English otherwise."""
-    english = {key: key for key in next(iter(WORDS.values()))}
+    """WORDS for Gradio's own components, which look a sentence up in the browser's language, then in English."""
+    english = {sentence: sentence for words in WORDS.values() for sentence in words}
     return gr.I18n(en=english, **{language: english | words for language, words in WORDS.items()})

@@ -1,99 +1,80 @@
-// Inside: asks what each residual block does with the drawing, paints it, and says which parts the network shall lose.
-// Runs once in the page, as the body of a function of (element, trigger, props, server, upload, watch).
+// Inside: shows what each residual block does with the drawing, and ablates parts of blocks.
+// Gradio runs this once, as the body of a function of (element, trigger, props, server, upload, watch).
 
-const PARTS = [["x", "x"], ["F", "F(x)"], ["sum", "F(x)\u00a0+\u00a0x"]]
+const MAPS = { x: "x", F: "F(x)", sum: "F(x)\u00a0+\u00a0x" }
+const ORANGE = [234, 110, 20] // positive
+const BLUE = [40, 110, 230] // negative
 
 const details = element.querySelector("details")
 const note = element.querySelector(".note")
 const board = element.querySelector(".blocks")
+const strip = element.querySelector(".strip")
 
-let latest = null // the last reading of a finished stroke, with its strokes
+let strokes = [] // of the drawing, as it was when the pen was last lifted
 let network = props.network
-const blocks = new Map() // what is on the page, by the block's name
-let stale = false // there is a newer reading than the one shown
-let asking = false // an answer is awaited
+let blocks = new Map() // by name: what the page shows of each block, and its ablated parts
 
-const strip = Array.from({ length: 10 }, (_, name) => {
-  const column = document.createElement("span")
-  column.innerHTML = "<span class='track'><span class='fill'></span><span class='ghost'></span></span>" + name
-  element.querySelector(".strip").append(column)
-  return { column, fill: column.querySelector(".fill"), ghost: column.querySelector(".ghost") }
-})
-
+makeBars(strip)
 translateAll(element)
+showNothing()
 
-// Asking: only while it is open, one request at a time, then the newest drawing
+// Asking, only while it is open
 
-async function ask() {
-  stale = true
-  if (asking) return
-  asking = true
-  while (stale && details.open && latest?.strokes.length) {
-    stale = false
+const reader = askForNewest(
+  () => {
+    if (!details.open || !strokes.length) return null
     const open = [...blocks.values()].filter((block) => !block.maps.hidden).map((block) => block.name)
-    const shown = { network, strokes: latest.strokes, cuts: cuts(), open: blocks.size ? open : null }
-    const seen = await Promise.race([server.look_inside(shown), after(PATIENCE)])
-    if (shown.network !== network) {
-      stale = true
-    } else if (seen) {
-      if (seen.error) note.textContent = translate(seen.error)
-      else show(seen.blocks)
-    } else {
-      note.textContent = translate("The server does not answer.")
-      await after(RETRY)
-      stale = true
-    }
-  }
-  asking = false
-  if (!latest?.strokes.length) wipe()
-}
+    return { network, strokes, ablations: ablations(), open: blocks.size ? open : null }
+  },
+  (request) => server.look_inside(request),
+  (answer) => {
+    if (answer?.blocks) show(answer.blocks)
+    else note.textContent = translate(answer?.error ?? "The server does not answer.")
+  },
+)
 
-details.addEventListener("toggle", ask)
+details.addEventListener("toggle", reader.update)
 
 document.addEventListener("sketchpad:reading", ({ detail }) => {
-  showStrip(detail.reading)
-  if (!detail.final) return
-  latest = detail
-  ask()
+  showBars(strip, detail.reading?.error ? null : detail.reading)
+  if (!detail.isFinal) return
+  strokes = detail.strokes
+  if (!strokes.length) showNothing()
+  reader.restart()
 })
 
 document.addEventListener("sketchpad:network", (event) => {
   network = event.detail
-  blocks.clear()
+  blocks = new Map()
   board.replaceChildren()
+  reader.restart()
 })
 
-// Cutting
+// Ablations
 
-function cuts() {
-  return [...blocks.values()].flatMap((block) => [...block.cut].map((part) => [block.name, part]))
+function ablations() {
+  return [...blocks.values()].flatMap((block) => [...block.ablated].map((part) => [block.name, part]))
 }
 
-function drop(block, part, button) {
-  if (!block.cut.delete(part)) block.cut.add(part)
-  button.setAttribute("aria-pressed", block.cut.has(part))
-  document.dispatchEvent(new CustomEvent("sketchpad:cuts", { detail: cuts() }))
+function toggleAblation(block, part, button) {
+  if (!block.ablated.delete(part)) block.ablated.add(part)
+  button.setAttribute("aria-pressed", block.ablated.has(part))
+  document.dispatchEvent(new CustomEvent("sketchpad:ablations", { detail: ablations() }))
 }
 
 // Showing
 
-function showStrip(reading) {
-  const read = reading?.probabilities && reading.image.some(Boolean)
-  strip.forEach(({ column, fill, ghost }, name) => {
-    fill.style.transform = "scaleY(" + (read ? reading.probabilities[name] : 0) + ")"
-    ghost.hidden = !reading?.intact
-    ghost.style.height = 100 * (reading?.intact?.[name] ?? 0) + "%" // what the whole network says
-    column.classList.toggle("top", Boolean(read) && reading.digit === name)
-  })
+function showNothing() {
+  note.textContent = translate("Draw a digit to see the blocks at work.")
+  for (const block of blocks.values()) {
+    for (const canvas of Object.values(block.canvases)) canvas.width = canvas.width // wipes it
+    showRatio(block, 0, "")
+  }
 }
 
-function wipe() {
-  note.textContent = translate("Draw a digit to see the blocks at work.")
-  for (const { canvases, ratio, fill } of blocks.values()) {
-    for (const canvas of Object.values(canvases)) canvas.width = canvas.width // that wipes it
-    ratio.textContent = ""
-    fill.style.transform = "scaleX(0)"
-  }
+function showRatio(block, share, text) {
+  block.ratio.textContent = text
+  block.fill.style.transform = "scaleX(" + share + ")"
 }
 
 function show(seen) {
@@ -101,9 +82,9 @@ function show(seen) {
   for (const { name, ratio, maps } of seen) {
     if (!blocks.has(name)) blocks.set(name, makeBlock(name, Boolean(maps)))
     const block = blocks.get(name)
-    block.ratio.textContent = ratio === null ? "\u2013" : ratio.toFixed(2)
-    block.fill.style.transform = "scaleX(" + (ratio === null ? 0 : ratio / (1 + ratio)) + ")"
-    if (maps) for (const [part] of PARTS) paint(block.canvases[part], maps[part])
+    if (ratio === null) showRatio(block, 0, "\u2013")
+    else showRatio(block, ratio / (1 + ratio), ratio.toFixed(2))
+    if (maps) for (const part in MAPS) paint(block.canvases[part], maps[part])
   }
 }
 
@@ -111,48 +92,46 @@ function makeBlock(name, open) {
   const root = document.createElement("section")
   root.className = "block"
   root.innerHTML =
-    "<header><button type='button' class='name'></button>" +
-    "<span class='ratio' title='how much F(x) is, beside x'>\u2016F(x)\u2016 / \u2016x\u2016 <b></b><span class='track'><span class='fill'></span></span></span>" +
-    "<button type='button' class='drop' aria-pressed='false'>drop F(x)</button>" +
-    "<button type='button' class='drop' aria-pressed='false'>drop x</button></header><div class='maps'></div>"
-  const [toggle, dropF, dropX] = root.querySelectorAll("button")
-  const maps = root.querySelector(".maps")
-  const canvases = {}
-  for (const [part, label] of PARTS) {
+    "<header><button type='button' class='name'></button><span class='ratio' title='Size of F(x) relative to x'>" +
+    "\u2016F(x)\u2016 / \u2016x\u2016 <b></b><span class='track'><span class='fill'></span></span></span>" +
+    "<button type='button' class='ablate' aria-pressed='false'>Switch off F(x)</button>" +
+    "<button type='button' class='ablate' aria-pressed='false'>Switch off x</button></header><div class='maps'></div>"
+  const [title, ablateF, ablateX] = root.querySelectorAll("button")
+  const [ratio, fill, maps] = root.querySelectorAll("b, .fill, .maps")
+  const block = { name, ratio, fill, maps, canvases: {}, ablated: new Set() }
+  for (const [part, label] of Object.entries(MAPS)) {
     const row = document.createElement("div")
     row.innerHTML = "<span>" + label + "</span><canvas role='img' aria-label='Channels of " + name + ": " + label + "'></canvas>"
-    canvases[part] = row.querySelector("canvas")
+    block.canvases[part] = row.lastChild
     maps.append(row)
   }
-  const [ratio, fill] = [root.querySelector(".ratio b"), root.querySelector(".fill")]
-  const block = { name, maps, canvases, ratio, fill, cut: new Set() }
-  const setOpen = (is) => {
-    maps.hidden = !is
-    toggle.setAttribute("aria-expanded", is)
+  const setOpen = (isOpen) => {
+    maps.hidden = !isOpen
+    title.setAttribute("aria-expanded", isOpen)
   }
-  toggle.textContent = name
-  toggle.addEventListener("click", () => {
+  title.textContent = name
+  title.addEventListener("click", () => {
     setOpen(maps.hidden)
-    if (!maps.hidden) ask()
+    reader.update()
   })
-  dropF.addEventListener("click", () => drop(block, "F", dropF))
-  dropX.addEventListener("click", () => drop(block, "shortcut", dropX))
+  ablateF.addEventListener("click", () => toggleAblation(block, "F", ablateF))
+  ablateX.addEventListener("click", () => toggleAblation(block, "shortcut", ablateX))
   setOpen(open)
   translateAll(root)
   board.append(root)
   return block
 }
 
-function paint(canvas, { height, width, channels }) {
+function paint(canvas, { height, width, channels }) { // channels side by side, from -127 to 127
   canvas.height = height
   canvas.width = channels.length * (width + 1) - 1
   const context = canvas.getContext("2d")
   const image = context.createImageData(canvas.width, height)
   channels.forEach((values, channel) =>
     values.forEach((value, i) => {
-      const at = 4 * (Math.floor(i / width) * canvas.width + channel * (width + 1) + (i % width))
-      image.data.set(value > 0 ? [234, 110, 20] : [40, 110, 230], at)
-      image.data[at + 3] = 2 * Math.abs(value)
+      const column = channel * (width + 1) + (i % width)
+      const pixel = 4 * (Math.floor(i / width) * canvas.width + column)
+      image.data.set([...(value > 0 ? ORANGE : BLUE), 2 * Math.abs(value)], pixel)
     }),
   )
   context.putImageData(image, 0, 0)

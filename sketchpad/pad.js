@@ -1,32 +1,30 @@
 // The pad: keeps strokes as points, in units of its side, and sends them while the pen moves.
-// Runs once in the page, as the body of a function of (element, trigger, props, server, upload, watch).
+// Gradio runs this once, as the body of a function of (element, trigger, props, server, upload, watch).
 
-const PEN = 0.055 // of the pad's side
-const STEP = 0.004 // of the pad's side: nearer points add nothing
+const PEN_WIDTH = 0.055 // of the pad's side
+const MIN_STEP = 0.004 // of the pad's side: nearer points add nothing
 const REPLAY = 700 // ms, for an example
+const NO_ANSWER = "The server does not answer. Your drawing is kept and will be read when the server is back."
 
 const canvas = element.querySelector("canvas")
 const hint = element.querySelector(".hint")
 const [undoButton, redoButton, clearButton] = element.querySelectorAll(".tools button")
 const context = canvas.getContext("2d")
 
-let drawing = [] // strokes, each an array of [x, y]; a finished stroke is never changed
+let drawing = [] // strokes, each an array of [x, y]; a finished stroke never changes
 let pen = null // the pointer that draws now
 let past = [] // drawings to undo to
 let future = [] // drawings to redo to
 let network = props.network
-let cuts = [] // parts of the network that it shall do without
+let ablations = [] // pairs of a block and a part
 let replay = null // the animation frame that draws the next part of an example
-let finishReplay // draws the whole of it
-let stale = false // the drawing has changed since it was last sent
-let asking = false // an answer is awaited
-let generation = 0 // answers from before a drawing was replaced are not for it
+let finishReplay // draws all of it
 
 // Ink on the canvas
 
 function paint() {
   const side = Math.round(canvas.clientWidth * devicePixelRatio)
-  if (canvas.width !== side || canvas.height !== side) canvas.width = canvas.height = side // also wipes it
+  if (canvas.width !== side || canvas.height !== side) canvas.width = canvas.height = side
   context.setTransform(side, 0, 0, side, 0, 0)
   context.clearRect(0, 0, 1, 1)
   for (const stroke of drawing) paintLine(stroke)
@@ -34,20 +32,20 @@ function paint() {
 
 function paintLine(points) {
   context.strokeStyle = getComputedStyle(canvas).color
-  context.lineWidth = PEN
+  context.lineWidth = PEN_WIDTH
   context.lineCap = context.lineJoin = "round"
   context.beginPath()
-  context.moveTo(...points[0])
-  for (const point of points) context.lineTo(...point) // a line to where it starts makes the dot of a tap
+  context.moveTo(points[0][0] + 1e-6, points[0][1]) // a line of no length, from a tap, would paint no dot
+  for (const point of points) context.lineTo(...point)
   context.stroke()
 }
 
 new ResizeObserver(paint).observe(canvas)
 new MutationObserver(paint).observe(document.body, { attributes: true, attributeFilter: ["class"] }) // light and dark
 
-// Strokes by pointer
+// Strokes
 
-function place(event) {
+function positionOf(event) {
   const box = canvas.getBoundingClientRect()
   const round = (value) => Math.round(Math.min(1, Math.max(0, value)) * 1e4) / 1e4
   return [round((event.clientX - box.left) / box.width), round((event.clientY - box.top) / box.height)]
@@ -57,45 +55,48 @@ canvas.addEventListener("pointerdown", (event) => {
   if (pen !== null || event.button !== 0) return
   event.preventDefault()
   canvas.setPointerCapture(event.pointerId)
-  stopReplay()
+  rememberDrawing()
   pen = event.pointerId
-  past.push(drawing)
-  future = []
-  drawing = [...drawing, [place(event)]]
+  drawing = [...drawing, [positionOf(event)]]
   paintLine(drawing.at(-1))
-  changed()
+  drawingChanged()
 })
 
 canvas.addEventListener("pointermove", (event) => {
   if (event.pointerId !== pen) return
   const stroke = drawing.at(-1)
   const events = event.getCoalescedEvents?.() ?? []
-  const start = stroke.length - 1
+  const end = stroke.length - 1
   for (const each of events.length ? events : [event]) {
-    const [x, y] = place(each)
-    if (Math.hypot(x - stroke.at(-1)[0], y - stroke.at(-1)[1]) >= STEP) stroke.push([x, y])
+    const [x, y] = positionOf(each)
+    if (Math.hypot(x - stroke.at(-1)[0], y - stroke.at(-1)[1]) >= MIN_STEP) stroke.push([x, y])
   }
-  if (start === stroke.length - 1) return
-  paintLine(stroke.slice(start))
-  changed()
+  if (end === stroke.length - 1) return
+  paintLine(stroke.slice(end))
+  drawingChanged()
 })
 
-canvas.addEventListener("lostpointercapture", (event) => { // lifted, or taken away: by a gesture, or as the pad is hidden
+canvas.addEventListener("lostpointercapture", (event) => { // lifted, interrupted by a gesture, or the pad was hidden
   if (event.pointerId !== pen) return
   pen = null
-  paint() // in one line what was painted in pieces
-  changed()
+  paint() // the stroke in one line, without seams
+  drawingChanged()
 })
 canvas.addEventListener("contextmenu", (event) => pen !== null && event.preventDefault())
 
 // Whole drawings: undo, redo, clear, examples
 
+function rememberDrawing() {
+  stopReplay()
+  past.push(drawing)
+  future = []
+}
+
 function replaceDrawing(next) {
   drawing = next
   pen = null
-  generation += 1
   paint()
-  changed()
+  drawingChanged(reader.restart)
 }
 
 function undo() {
@@ -106,30 +107,25 @@ function undo() {
 }
 
 function redo() {
-  stopReplay()
   if (!future.length) return
   past.push(drawing)
   replaceDrawing(future.pop())
 }
 
 function clear() {
-  stopReplay()
   if (!drawing.length) return
-  past.push(drawing)
-  future = []
+  rememberDrawing()
   replaceDrawing([])
 }
 
 function showExample(strokes) {
-  stopReplay()
-  past.push(drawing)
-  future = []
-  const total = strokes.reduce((sum, stroke) => sum + stroke.length, 0)
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches
-  const start = performance.now()
+  rememberDrawing()
   replaceDrawing([])
+  const total = strokes.flat().length
+  const instantly = matchMedia("(prefers-reduced-motion: reduce)").matches
+  const start = performance.now()
   const draw = (now) => {
-    let points = still ? total : Math.max(1, Math.ceil((total * (now - start)) / REPLAY))
+    let points = instantly ? total : Math.max(1, Math.ceil((total * (now - start)) / REPLAY))
     replay = points < total ? requestAnimationFrame(draw) : null
     drawing = []
     for (const stroke of strokes) {
@@ -137,7 +133,7 @@ function showExample(strokes) {
       points -= stroke.length
     }
     paint()
-    changed()
+    drawingChanged()
   }
   finishReplay = () => draw(Infinity)
   draw(start)
@@ -146,25 +142,20 @@ function showExample(strokes) {
 function stopReplay() {
   if (replay === null) return
   cancelAnimationFrame(replay)
-  finishReplay() // what comes next, comes on top of the whole example
+  finishReplay()
 }
 
 undoButton.addEventListener("click", undo)
 redoButton.addEventListener("click", redo)
 clearButton.addEventListener("click", clear)
 document.addEventListener("keydown", (event) => {
-  const elsewhere = event.target.closest?.("input, textarea, select, [contenteditable]")
-  if (elsewhere || pen !== null || !canvas.offsetParent) return
-  const key = event.key.toLowerCase()
-  const command = event.ctrlKey || event.metaKey
-  const action =
-    command && key === "z" ? (event.shiftKey ? redo : undo)
-    : command && key === "y" ? redo
-    : !command && (key === "delete" || key === "backspace") ? clear
-    : null
-  if (!action) return
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]")
+  if (typing || pen !== null || !canvas.offsetParent) return
+  const key = (event.ctrlKey || event.metaKey ? "ctrl+" : "") + (event.shiftKey ? "shift+" : "") + event.key.toLowerCase()
+  const actions = { "ctrl+z": undo, "ctrl+y": redo, "ctrl+shift+z": redo, delete: clear, backspace: clear }
+  if (!(key in actions)) return
   event.preventDefault()
-  action()
+  actions[key]()
 })
 
 props.examples.forEach((strokes, digit) => {
@@ -179,56 +170,40 @@ props.examples.forEach((strokes, digit) => {
 })
 translateAll(element)
 
-// Asking: one request at a time, then the newest drawing; nothing is asked about an empty pad
+// Readings
 
-function changed() {
+const reader = askForNewest(
+  () => drawing.length ? { network, strokes: drawing, ablations } : null,
+  (request) => server.read_strokes(request),
+  (reading, isNewest) => {
+    const isFinal = isNewest && pen === null && replay === null
+    if (reading) announce(reading, isFinal)
+    else announce({ error: NO_ANSWER }, true)
+  },
+)
+
+function drawingChanged(ask = reader.update) {
   hint.hidden = drawing.length > 0
   undoButton.disabled = !past.length
   redoButton.disabled = !future.length
   clearButton.disabled = !drawing.length
-  if (!drawing.length) show(null, true)
-  stale = true
+  if (!drawing.length) announce(null, true)
   ask()
 }
 
-async function ask() {
-  if (asking) return
-  asking = true
-  while (stale && drawing.length) {
-    stale = false
-    const asked = generation
-    const final = pen === null && replay === null
-    const reading = await Promise.race([server.read_strokes({ network, cuts, strokes: drawing }), after(PATIENCE)])
-    if (asked !== generation) continue
-    if (reading) {
-      show(reading, final)
-    } else {
-      show({ error: "The server does not answer. Your drawing is kept and will be read when it is back." }, true)
-      await after(RETRY)
-      stale = true
-    }
-  }
-  asking = false
-}
-
-function show(reading, final) {
-  document.dispatchEvent(new CustomEvent("sketchpad:reading", { detail: { reading, final, strokes: drawing } }))
-}
-
-function readAnew() {
-  generation += 1
-  changed()
+function announce(reading, isFinal) {
+  document.dispatchEvent(new CustomEvent("sketchpad:reading", { detail: { reading, isFinal, strokes: drawing } }))
 }
 
 document.addEventListener("sketchpad:network", (event) => {
   network = event.detail
-  cuts = []
-  readAnew()
+  ablations = []
+  reader.restart()
 })
 
-document.addEventListener("sketchpad:cuts", (event) => {
-  cuts = event.detail
-  readAnew()
+document.addEventListener("sketchpad:ablations", (event) => {
+  ablations = event.detail
+  reader.restart()
 })
 
 paint()

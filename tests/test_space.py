@@ -170,7 +170,7 @@ def test_ten_digits_are_read_where_nothing_can_be_written_and_no_network_is(host
                 page.reads(digit)
                 page.press("Clear")
             page.page.get_by_role("tab", name="Training").click()
-            page.page.get_by_role("heading", name="How small was made").wait_for()
+            page.page.get_by_role("heading", name="How small was trained").wait_for()
     finally:
         front.shutdown()
         front.server_close()
