@@ -44,9 +44,10 @@ from digits import ink
 from digits.drawings import DRAWINGS
 from digits.picture import MAX_PIXELS
 from resnet import CheckpointError, Recognizer
-from resnet.blocks import Cut
+from resnet.blocks import Ablation
 from resnet.checkpoint import SHIPPED
-from resnet.recognizer import DEFAULT, SURE
+from resnet.history import DEFAULT
+from resnet.recognizer import CONFIDENT
 from serving.gate import Gate
 from serving.queue import take_turns
 from serving.stopwatch import seconds_a_drawing
@@ -61,7 +62,7 @@ NO_INK = "There is no digit to be seen in this picture; choose one of a single d
 UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])  # of this run, deleted at its end; `main` sees that its parent is ours
 UPLOADS_KEPT = 300  # seconds
 MAX_CUTS = 200  # resnet152 has 50 blocks of two parts each
-Cuts = Sequence[Cut]
+Cuts = Sequence[Ablation]
 NETWORK_CHOSEN = "(name) => document.dispatchEvent(new CustomEvent('sketchpad:network', { detail: name }))"
 
 
@@ -69,7 +70,7 @@ class Networks:
     """The menu: every checkpoint under its file's name, loaded when it is first asked for."""
 
     def __init__(self, first: Path, device: str | None) -> None:
-        others = sorted(path for path in SHIPPED.glob("*.pt") if path.stem != first.stem)
+        others = sorted(path for path in SHIPPED.glob("*.safetensors") if path.stem != first.stem)
         self.paths = {path.stem: path for path in (first, *others)}
         self.device = device
         self.loaded = {first.stem: Recognizer.load(first, device)}
@@ -96,7 +97,7 @@ class Networks:
 
         said = probabilities(cuts)
         reading = {
-            "digit": int(said.argmax()) if said.max() >= SURE else None,
+            "digit": int(said.argmax()) if said.max() >= CONFIDENT else None,
             "probabilities": said.tolist(),
             "image": (image * 255).round().astype(int).ravel().tolist(),
         }
@@ -335,7 +336,9 @@ def make_no_sense(*_: Any) -> JSONResponse:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=SHIPPED / f"{DEFAULT}.pt", help="the network to begin with")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=SHIPPED / f"{DEFAULT}.safetensors", help="the network to begin with"
+    )
     parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
     parser.add_argument("--host", help="address to listen on; 0.0.0.0 lets others in (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")

@@ -1,4 +1,4 @@
-"""Train a residual network to read digits: the standard loop on MNIST's training images. `python train.py --help`"""
+"""Train a residual network to read handwritten digits: the standard loop on MNIST. `python train.py --help`"""
 
 import argparse
 import atexit
@@ -8,242 +8,221 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from digits import dataset, drawings, mnist
 from digits.augment.batch import SCRAWLS, Augmentation, strength_in
-from resnet import ARCHITECTURES, checkpoint, create, parallel
-from resnet.devices import check_compiler, choose_device
-from resnet.recognizer import DEFAULT
+from resnet import ARCHITECTURES, checkpoint, create, parallel, resume
+from resnet.devices import check_compiler, choose_device, is_out_of_memory
+from resnet.history import Epoch, History, Images, Settings, Versions, first_error
 from resnet.training import calibrate, evaluate, examine, train_one_epoch
 
-
-def setting(default: Any, help: str, **options: Any) -> Any:
-    return field(default=default, metadata={"help": help, **options})
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What makes the weights: on the same device of a machine, by as many processes, the same ones. Each is a flag."""
-
-    arch: str = setting(DEFAULT, "the network", choices=list(ARCHITECTURES))
-    epochs: int = setting(36, "passes over the training images")
-    batch_size: int = setting(128, "images a step")
-    lr: float = setting(3e-3, "AdamW's highest learning rate; it rises to that and falls to nothing in one cycle")
-    weight_decay: float = setting(0.1, "AdamW's: each step takes so much of the learning rate off every weight")
-    seed: int = setting(0, "of the first weights, and of the order and the augmentation of the images")
-    plain: bool = setting(False, "learn the images as they are, as tutorials do: nothing augmented or calibrated")
-    bf16: bool = setting(False, "multiply in bfloat16, where the processor can; weights and evaluation stay float32")
-    compile: bool = setting(False, "let torch.compile make code for this processor first, which takes a minute")
-    smoke: bool = setting(False, "walk the whole way in seconds: a few small epochs on drawn digits instead of MNIST")
-
-    def __post_init__(self) -> None:
-        """Raises `ValueError` for what cannot be."""
-        for f in fields(self):
-            if type(getattr(self, f.name)) is not f.type:
-                raise ValueError(f"{f.name} is no {f.type.__name__}")
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError("--epochs and --batch-size must be at least 1")
-        if not 0 < self.lr < 1:
-            raise ValueError("--lr must lie between 0 and 1")
-        if not 0 <= self.weight_decay < 1:
-            raise ValueError("--weight-decay must be at least 0 and below 1")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError("--seed must lie between 0 and 4294967295")
-
-
-FAST = {"epochs": 3, "lr": 5e-3, "plain": True, "bf16": True}  # 99 % with `tutorial`: benchmarks/training.py
-SMOKE = {"epochs": 5, "batch_size": 16}
+FAST: dict[str, Any] = {
+    "epochs": 3,
+    "lr": 5e-3,
+    "plain": True,
+    "bf16": True,
+}  # 99 % with `tutorial`: benchmarks/training.py
+SMOKE: dict[str, Any] = {"epochs": 5, "batch_size": 16}
 
 
 def main() -> None:
-    torch.set_flush_denormal(True)  # almost-zeros are slow on a CPU; holds for this thread and those it starts
+    torch.set_flush_denormal(True)  # denormal numbers are slow on a CPU; holds for this thread and those it starts
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-        parallel.join()
-        train(*parallel.by_first(prepare))
-        parallel.leave()
+        parallel.start()
+        train(*parallel.on_first_process(prepare))
+        parallel.stop()
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"train.py: {error}")
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no class for this on the CPU
+        if not is_out_of_memory(error):
             raise
-        sys.exit("train.py: the memory does not suffice; choose a smaller --batch-size")
+        sys.exit("train.py: There is not enough memory. Choose a smaller --batch-size.")
     except KeyboardInterrupt:
-        sys.exit("\nstopped")
+        sys.exit("\nStopped.")
 
 
 def train(
-    settings: Settings,
-    started: checkpoint.Checkpoint | None,
-    splits: dataset.Splits,
-    device: torch.device,
-    output: Path,
+    settings: Settings, state: resume.State | None, splits: dataset.Splits, device: torch.device, output: Path
 ) -> None:
-    """Each epoch's end is on disk before the next begins; `started` is such a file's content, to go on from."""
+    """Trains and evaluates. Every epoch is on disk before the next begins; with `state`, a stopped run continues."""
     torch.manual_seed(settings.seed)
-    device = parallel.own(device)
+    device = parallel.local_device(device)
     train_set, held_out, test_set = (digits.to(device) for digits in splits)
     augment = None if settings.plain else Augmentation(settings.seed, 200 if settings.smoke else SCRAWLS)
-    model = create(settings.arch).to(device, memory_format=torch.channels_last)
+    model = create(settings.arch).to(device).to(memory_format=torch.channels_last)
     if settings.compile:
-        model.compile(dynamic=False)  # in place: weights keep their names; by shape: --resume runs the same code
+        model.compile(dynamic=False)  # in place, so weights keep their names; per shape, so --resume runs the same code
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     steps = settings.epochs * len(dataset.Batches(train_set, settings.batch_size))
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps)
     precision = partial(torch.autocast, device.type, torch.bfloat16, enabled=settings.bf16)
     history = new_history(settings, splits, model)
-    team = parallel.Team(model, device)
-    if started:
-        model.load_state_dict(started.weights)
-        try:
-            optimizer.load_state_dict(started.unfinished["optimizer"])
-            scheduler.load_state_dict(started.unfinished["scheduler"])
-        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError):
-            raise ValueError(f"{output} holds no state of this optimizer to go on with; start anew") from None
-        history["epochs"] = started.history["epochs"]
+    workers = parallel.DataParallel(model, device)
+    if state:
+        state.restore(model, optimizer, scheduler)
+        history = continued(History.model_validate_json(state.progress), history)
 
     def save() -> None:
-        states = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
-        unfinished = None if history["test"] else states
-        saved = checkpoint.Checkpoint(settings.arch, model.state_dict(), history, unfinished)
-        parallel.by_first(lambda: checkpoint.save(saved, output))
+        unfinished = resume.path_of(output)
+        if history.test is None:
+            resume.save(unfinished, history.model_dump_json(), model, optimizer, scheduler)
+        checkpoint.save(checkpoint.Checkpoint(settings.arch, model.state_dict(), history), output)
+        if history.test is not None:
+            unfinished.unlink(missing_ok=True)
 
-    done = len(history["epochs"])  # epochs on disk
-    print(f"{settings.arch}: {history['parameters']:,} parameters, on {device}, written to {output}")
+    done = len(history.epochs)  # epochs on disk
+    print(f"{settings.arch}: {history.parameters:,} parameters, on {device}, written to {output}")
     try:
         for epoch in range(done, settings.epochs):
             start = time.perf_counter()
             shuffle = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
-            harden = augment and partial(augment, strength=strength_in(epoch, settings.epochs))
-            batches = dataset.Batches(train_set, settings.batch_size, shuffle, harden)
+            augment_batch = augment and partial(augment, strength=strength_in(epoch, settings.epochs))
+            batches = dataset.Batches(train_set, settings.batch_size, shuffle, augment_batch)
             hidden = parallel.rank() > 0 or None  # None: hidden where there is no terminal
-            # On leaving `with`, a Ctrl-C that waits comes before the error of losing those whom it has ended already.
+            # On leaving `with`, a pending Ctrl-C is raised before the error that the other processes are gone.
             with tqdm(batches, f"epoch {epoch + 1}/{settings.epochs}", leave=False, disable=hidden) as progress:
-                shares = team.shares(progress)
-                train_loss = team.mean(train_one_epoch(team.model, shares, optimizer, scheduler, precision))
+                shares = workers.shares(progress)
+                train_loss = workers.mean(train_one_epoch(workers.model, shares, optimizer, scheduler, precision))
             loss, accuracy = evaluate(model, dataset.Batches(held_out, 1000))
             if not math.isfinite(loss):
-                raise FloatingPointError(f"at its end: the loss of the images held out is {loss:g}")
-            history["epochs"].append({"train_loss": train_loss, "held_out_loss": loss, "held_out_accuracy": accuracy})
-            save()
+                raise FloatingPointError(f"the held-out loss is {loss:g}")
+            measured = Epoch(train_loss=train_loss, held_out_loss=loss, held_out_accuracy=accuracy)
+            history = history.model_copy(update={"epochs": (*history.epochs, measured)})
+            parallel.on_first_process(save)
             done = epoch + 1
             print(
                 f"epoch {epoch + 1:2}/{settings.epochs}  train loss {train_loss:.4f}  "
                 f"held-out loss {loss:.4f}  held-out accuracy {accuracy:.2%}  {time.perf_counter() - start:.0f} s",
                 flush=True,
             )
-        if not settings.plain:
-            history["temperature"] = calibrate(model, dataset.Batches(held_out, 1000))
-        history["test"] = test = examine(model, dataset.Batches(test_set, 1000))
-        save()
+        temperature = 1.0 if settings.plain else calibrate(model, dataset.Batches(held_out, 1000))
+        test = examine(model, dataset.Batches(test_set, 1000))
+        history = history.model_copy(update={"temperature": temperature, "test": test})
+        parallel.on_first_process(save)
     except FloatingPointError as error:
-        raise FloatingPointError(f"epoch {done + 1}, {error}; start anew with a lower --lr") from None
+        raise FloatingPointError(f"Epoch {done + 1}, {error}. Start anew with a lower --lr.") from None
     except KeyboardInterrupt:
-        kept = f"{done} of {settings.epochs} epochs are kept; to go on: python train.py --resume --output {output}"
-        sys.exit(f"\nstopped: {kept if done else 'no epoch was finished, so nothing is kept'}")
-    print(
-        f"test loss {test['loss']:.4f}  test accuracy {test['accuracy']:.2%}  "
-        f"({len(test_set.labels):,} digits, read this once)"
+        kept = f"{done} of {settings.epochs} epochs are saved. Continue: python train.py --resume --output {output}"
+        sys.exit(f"\nStopped. {kept if done else 'No epoch was finished, so nothing is saved.'}")
+    print(f"test loss {test.loss:.4f}  test accuracy {test.accuracy:.2%}  ({len(test_set.labels):,} digits, read once)")
+    print(f"Now draw: python demo.py --checkpoint {output}")
+
+
+def new_history(settings: Settings, splits: dataset.Splits, model: torch.nn.Module) -> History:
+    return History(
+        data="drawn digits" if settings.smoke else "MNIST",
+        images=Images(**{name: len(digits.labels) for name, digits in splits._asdict().items()}),
+        settings=settings,
+        versions=(Versions(python=platform.python_version(), torch=str(torch.__version__)),),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        epochs=(),
+        temperature=1.0,
+        test=None,
     )
-    print(f"now draw: python demo.py --checkpoint {output}")
 
 
-def new_history(settings: Settings, splits: dataset.Splits, model: torch.nn.Module) -> dict[str, Any]:
-    return {
-        "data": "drawn digits" if settings.smoke else "MNIST",
-        "images": {name: len(digits.labels) for name, digits in splits._asdict().items()},
-        "settings": asdict(settings),
-        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "epochs": [],
-        "temperature": 1.0,
-        "test": None,
-    }
+def continued(stopped: History, new: History) -> History:
+    """The stopped run's history, with the versions that it continues with."""
+    versions = stopped.versions if stopped.versions[-1:] == new.versions else stopped.versions + new.versions
+    return new.model_copy(update={"epochs": stopped.epochs, "versions": versions})
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    for f in fields(Settings):
-        kind = {"action": "store_true"} if f.type is bool else {"type": f.type, "choices": f.metadata.get("choices")}
-        help = f.metadata["help"] + ("" if f.type is bool else f" (default: {f.default})")
-        parser.add_argument(f"--{f.name.replace('_', '-')}", default=argparse.SUPPRESS, help=help, **kind)
+    for name, setting in Settings.model_fields.items():
+        flag, kind, help = f"--{name.replace('_', '-')}", type(setting.default), setting.description
+        if kind is bool:
+            parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=help)
+        else:
+            choices = list(ARCHITECTURES) if name == "arch" else None
+            help = f"{help} (default: {setting.default})"
+            parser.add_argument(flag, type=kind, choices=choices, default=argparse.SUPPRESS, help=help)
     fast = " ".join(f"--{name}" + ("" if value is True else f" {value:g}") for name, value in FAST.items())
-    parser.add_argument(
-        "--fast", action="store_true", help=f"for 99 %% in seconds: {fast}; --epochs and --lr may be others"
-    )
-    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
-    parser.add_argument("--data", default="data", help="where MNIST is, or is downloaded to (default: %(default)s)")
-    parser.add_argument("--output", type=Path, help="the checkpoint (default: checkpoints/ARCH-seedSEED.pt)")
-    parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there already")
-    parser.add_argument("--resume", action="store_true", help="go on with a checkpoint whose training was stopped")
+    parser.add_argument("--fast", action="store_true", help=f"99 %% in seconds: {fast}; other settings override these")
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the fastest there is)")
+    parser.add_argument("--data", default="data", help="folder of MNIST, downloaded if absent (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="checkpoint (default: checkpoints/ARCH-seedSEED.safetensors)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue a stopped run")
     return parser.parse_args()
 
 
-def prepare() -> tuple[Settings, checkpoint.Checkpoint | None, dataset.Splits, torch.device, Path]:
-    """What `train` takes, by the command line. Refuses what would lose work."""
+def prepare() -> tuple[Settings, resume.State | None, dataset.Splits, torch.device, Path]:
+    """The arguments of `train`, from the command line. Refuses what would lose work."""
     args = parse_args()
-    said, settings, output = choose(args)
+    given, settings, output = choose(args)
     device = choose_device(args.device)
-    claim(output)  # before it is looked at
-    started = None
+    lock(output)
+    state = None
     if args.resume:
-        settings, started = resume(said, output)
-    elif output.exists() and not args.overwrite:
-        raise ValueError(f"{output} is there already; say --resume, --overwrite, or another --output")
+        settings, state = stopped_run(given, output)
+    elif not args.overwrite and (output.exists() or resume.path_of(output).exists()):
+        raise ValueError(f"{output} exists. Use --resume, --overwrite or another --output.")
     if settings.compile:
         check_compiler(device)
     splits = drawings.splits(settings.seed) if settings.smoke else mnist.load(args.data)
     last = len(splits.train.labels) % settings.batch_size or settings.batch_size
-    if last < parallel.size():
-        raise ValueError(f"{parallel.size()} processes cannot share the last batch of {last}; change --batch-size")
-    return settings, started, splits, device, output
+    if last < parallel.world_size():
+        raise ValueError(
+            f"The last batch has {last} images for {parallel.world_size()} processes. Change --batch-size."
+        )
+    return settings, state, splits, device, output
 
 
 def choose(args: argparse.Namespace) -> tuple[dict[str, Any], Settings, Path]:
-    """The settings that were said, all that go with them, and where to write."""
-    said = {f.name: getattr(args, f.name) for f in fields(Settings) if hasattr(args, f.name)}
-    said = (FAST if args.fast else {}) | said
-    settings = Settings(**((SMOKE if "smoke" in said else {}) | said))
+    """The settings given on the command line, all settings, and the checkpoint's path."""
+    given = {name: getattr(args, name) for name in Settings.model_fields if hasattr(args, name)}
+    given = (FAST if args.fast else {}) | given
+    try:
+        settings = Settings(**((SMOKE if "smoke" in given else {}) | given))
+    except ValidationError as error:
+        raise ValueError(f"--{first_error(error).replace('_', '-')}.") from None
     folder = Path(tempfile.mkdtemp()) if settings.smoke and not args.output else Path("checkpoints")
-    return said, settings, args.output or folder / f"{settings.arch}-seed{settings.seed}.pt"
+    return given, settings, args.output or folder / f"{settings.arch}-seed{settings.seed}.safetensors"
 
 
-def claim(output: Path) -> None:
-    """For this run alone, till it ends in whatever way."""
+def lock(output: Path) -> None:
+    """Keeps other runs from writing `output` until this process ends."""
     if output.is_dir():
-        raise ValueError(f"{output} is a folder; name a file in it")
+        raise ValueError(f"{output} is a folder. Name a file in it.")
     output.parent.mkdir(parents=True, exist_ok=True)
     path = output.with_name(f".{output.name}.lock")
-    lock = FileLock(path)
+    file_lock = FileLock(path)
     try:
-        lock.acquire(blocking=False)
+        file_lock.acquire(blocking=False)
     except Timeout:
-        raise ValueError(f"another run writes {output}; wait for its end, or say another --output") from None
-    atexit.register(lock.release)  # last registered, first done
+        raise ValueError(f"Another run is writing {output}. Wait for it, or choose another --output.") from None
+    atexit.register(file_lock.release)  # last registered, first called
     atexit.register(path.unlink, missing_ok=True)
 
 
-def resume(said: dict[str, Any], output: Path) -> tuple[Settings, checkpoint.Checkpoint]:
-    """A stopped run goes on with its own settings; others than those are refused."""
-    started = checkpoint.load(output)
-    if not started.unfinished:
-        raise ValueError(f"{output} is finished; to train longer, start anew with more --epochs")
+def stopped_run(given: dict[str, Any], output: Path) -> tuple[Settings, resume.State]:
+    """A stopped run continues with its own settings; it refuses others."""
+    path = resume.path_of(output)
+    if not path.exists():
+        history = checkpoint.load(output).history
+        if history and history.test:
+            raise ValueError(f"{output} is finished. To train longer, start anew with more --epochs.")
+        raise ValueError(f"{path} is missing, and without it {output} cannot be continued. Start anew.")
+    state = resume.load(path)
     try:
-        settings = Settings(**started.history["settings"])
-    except (TypeError, ValueError):
-        raise ValueError(f"{output} was started with settings that are not known here; start anew") from None
-    for name, mine in said.items():
-        if mine != (its := getattr(settings, name)):
-            raise ValueError(f"{output} was started with {name.replace('_', '-')} {its}; it cannot go on with {mine}")
-    return settings, started
+        settings = History.model_validate_json(state.progress).settings
+    except ValidationError as error:
+        raise ValueError(f"{path} cannot be continued ({first_error(error)}). Start anew.") from None
+    for name, value in given.items():
+        if value != (stopped := getattr(settings, name)):
+            flag = name.replace("_", "-")
+            raise ValueError(f"The stopped run has --{flag} {stopped} and cannot continue with {value}.")
+    return settings, state
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Why shortcuts: 20 and 56 layers, plain and residual, trained the same way (He et al. 2015, arXiv:1512.03385, 4.2).
 
-`python benchmarks/depth.py --data FOLDER` writes one JSON: training and held-out error after each epoch, and the
+`python -m benchmarks.depth --data FOLDER` writes one JSON: training and held-out error after each epoch, and the
 gradient's norm in each layer of plain and residual networks; and draws them. Stopped at any moment, it goes on.
 """
 
@@ -17,11 +17,9 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
-
 from digits import dataset, drawings, mnist
 from report import figures
-from resnet import checkpoint, create
+from resnet import create, resume
 from resnet.devices import choose_device
 from resnet.training import evaluate, train_one_epoch
 
@@ -55,11 +53,9 @@ def train(
     optimizer, scheduler = optimizer_of(model, settings, batches)
     run = {"network": network, "seed": seed, "train_error": [], "held_out_error": []}
     if state.exists():
-        saved = torch.load(state, map_location=device, weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        scheduler.load_state_dict(saved["scheduler"])
-        run = saved["run"]
+        saved = resume.load(state)
+        saved.restore(model, optimizer, scheduler)
+        run = json.loads(saved.progress)
     some = dataset.Digits(*(part[: len(splits.held_out.labels)] for part in splits.train))  # as many as are held out
     for epoch in range(len(run["train_error"]), settings.epochs):
         shuffle = torch.Generator().manual_seed(seed * 100_003 + epoch)
@@ -72,8 +68,7 @@ def train(
         train_one_epoch(model, progress, optimizer, scheduler)
         for name, digits in (("train_error", some), ("held_out_error", splits.held_out)):
             run[name].append(1 - evaluate(model, dataset.Batches(digits, 1000)).accuracy)
-        states = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
-        checkpoint.write({**states, "run": run}, state)
+        resume.save(state, json.dumps(run), model, optimizer, scheduler)
         print(
             f"{network} seed {seed} epoch {epoch + 1}/{settings.epochs}  "
             f"training error {run['train_error'][-1]:.2%}  held-out error {run['held_out_error'][-1]:.2%}",
@@ -139,7 +134,7 @@ def main() -> None:
         same.write_text(json.dumps(measured))
         measured["versions"] = {"python": platform.python_version(), "torch": str(torch.__version__)}
         measured["runs"] = [
-            train(network, seed, settings, splits, device, states / f"{network}-{seed}.pt")
+            train(network, seed, settings, splits, device, states / f"{network}-{seed}.safetensors")
             for seed in range(settings.seeds)
             for network in CORNERS
         ]

@@ -1,6 +1,6 @@
 """The family of He et al. 2015 (arXiv:1512.03385, Table 1), run: how large, how fast, and what an epoch makes of it.
 
-`python benchmarks/family.py --data FOLDER` trains each network for an epoch by `train.py`, into `checkpoints/`, where
+`python -m benchmarks.family --data FOLDER` trains each network for an epoch by `train.py`, into `checkpoints/`, where
 the demo's menu finds it, and writes its figures to one JSON; stopped at any moment, it goes on with the next one.
 """
 
@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
 from digits import ink
 from digits.drawings import DRAWINGS
@@ -62,12 +60,12 @@ def measure(network: str, flags: list[str], output: Path) -> dict[str, Any]:
     torch.set_num_threads(1)  # as the demo computes
     return {
         "network": network,
-        "parameters": recognizer.history["parameters"],
+        "parameters": recognizer.history.parameters,
         "multiply_adds": multiply_adds(network),
         "seconds_an_epoch": seconds,
         "seconds_a_drawing": seconds_a_drawing(recognizer),
-        "held_out_accuracy": recognizer.history["epochs"][-1]["held_out_accuracy"],
-        "test_accuracy": recognizer.history["test"]["accuracy"],
+        "held_out_accuracy": recognizer.history.epochs[-1].held_out_accuracy,
+        "test_accuracy": recognizer.history.test.accuracy,
         "examples_read": examples_read(recognizer),
     }
 
@@ -104,7 +102,7 @@ def main() -> None:
         if not isinstance(done, list):
             raise ValueError(f"{args.output} is not of this command; name another --output")
         for network in args.networks:
-            output = args.checkpoints / f"{network}-seed0.pt"
+            output = args.checkpoints / f"{network}-seed0.safetensors"
             if not output.exists() or network not in [measured["network"] for measured in done]:
                 done = [measured for measured in done if measured["network"] != network]
                 done.append(measure(network, flags, output))

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from benchmarks.collection import Collection
-from resnet.recognizer import SURE
+from resnet.recognizer import CONFIDENT
 
 FEWEST = 10  # digits of a writer whose accuracy is counted
 GOOD = 0.95  # accuracy below which a writer is badly served
@@ -105,12 +105,12 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
 
 def measure_outliers(digits: np.ndarray, outliers: np.ndarray, labels: np.ndarray) -> Outliers:
     """Confidences of digits and of outliers, and the outliers' labels."""
-    claimed = Counter(labels[outliers >= SURE].tolist())
+    claimed = Counter(labels[outliers >= CONFIDENT].tolist())
     return Outliers(
         outliers=len(outliers),
         auroc=float(mannwhitneyu(digits, outliers).statistic) / (len(digits) * len(outliers)),
-        digits_not_sure=float((digits < SURE).mean()),
-        outliers_not_sure=float((outliers < SURE).mean()),
+        digits_not_sure=float((digits < CONFIDENT).mean()),
+        outliers_not_sure=float((outliers < CONFIDENT).mean()),
         most_claimed=[(label, times, int((labels == label).sum())) for label, times in claimed.most_common(10)],
     )
 

@@ -1,6 +1,6 @@
 """How long `train.py --fast` takes to 99 % of MNIST's test set, beside the recipe that tutorials have.
 
-`python benchmarks/training.py --data FOLDER` trains `tutorial` both ways, in turns on the same machine, and writes one
+`python -m benchmarks.training --data FOLDER` trains `tutorial` both ways, in turns on the same machine, and writes one
 JSON. The tutorials' recipe is the loop below: pictures made tensors one by one, batches of 64, Adam at 1e-3, 26 epochs.
 """
 
@@ -19,14 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
-
 from benchmarks.family import multiply_adds
 from digits import dataset, mnist
 from resnet import checkpoint, create
 from resnet.devices import choose_device
+from resnet.history import Settings
 from resnet.training import evaluate
-from train import FAST, Settings, train
+from train import FAST, train
 
 ROOT = checkpoint.SHIPPED.parent
 NETWORK = "tutorial"
@@ -90,18 +89,18 @@ def measure(folder: str, seeds: int, epochs: int, device: torch.device) -> dict[
             slow.append(time.perf_counter() - start)
             print(f"baseline, epoch {epoch + 1:2}/{epochs}: loss {loss:.4f}  {slow[-1]:.1f} s", flush=True)
             while len(fast) < seeds * (epoch + 1) // epochs:
-                seed, output = len(fast), Path(temporary, f"{len(fast)}.pt")
+                seed, output = len(fast), Path(temporary, f"{len(fast)}.safetensors")
                 start = time.perf_counter()
                 with redirect_stdout(io.StringIO()):
-                    train(Settings(**{**vars(settings), "seed": seed}), None, splits, device, output)
+                    train(settings.model_copy(update={"seed": seed}), None, splits, device, output)
                 seconds = time.perf_counter() - start
                 history = checkpoint.load(output).history
                 fast.append(
                     {
                         "seed": seed,
                         "seconds": seconds,
-                        "held_out_accuracy": history["epochs"][-1]["held_out_accuracy"],
-                        "test_accuracy": history["test"]["accuracy"],
+                        "held_out_accuracy": history.epochs[-1].held_out_accuracy,
+                        "test_accuracy": history.test.accuracy,
                     }
                 )
                 print(f"--fast, seed {seed}: {fast[-1]['test_accuracy']:.2%}  {seconds:.1f} s", flush=True)

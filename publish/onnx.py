@@ -39,9 +39,9 @@ def main() -> None:
     try:
         export(checkpoint.load(args.checkpoint), args.output)
     except (ValueError, OSError) as error:
-        sys.exit(f"export: {error}")
+        sys.exit(f"publish.onnx: {error}")
     except ImportError:
-        sys.exit("export: torch needs two packages more for this: pip install onnx onnxscript")
+        sys.exit("publish.onnx: torch needs two more packages for this. Install them: pip install onnx onnxscript")
 
 
 if __name__ == "__main__":

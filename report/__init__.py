@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from report import figures
+from resnet.history import Evaluation, History
 
 HERE = Path(__file__).parent
 CSS = (HERE / "report.css").read_text("utf-8")
@@ -28,24 +29,28 @@ PAGES = Environment(
 PAGES.filters["short"] = lambda value: f"{Decimal(f'{value:.2g}'):,f}"  # 1,800 and 0.00018, for people
 
 
-def summary(name: str, history: dict[str, Any]) -> str:
+def summary(name: str, history: History | None) -> str:
     """One line: what a network is, how it was made, how well it reads."""
-    test = history["test"]
-    score = f"test accuracy {100 * test['accuracy']:.2f} %" if test else "training has not finished"
-    epochs = "1 epoch" if len(history["epochs"]) == 1 else f"{len(history['epochs'])} epochs"
-    sentence = f"{history['parameters']:,} parameters, trained on {history['data']} for {epochs}; {score}."
+    if history is None:
+        return f"<b>{escape(name)}</b>: a network whose training history is unknown."
+    test = history.test
+    score = f"test accuracy {100 * test.accuracy:.2f} %" if test else "training has not finished"
+    epochs = "1 epoch" if len(history.epochs) == 1 else f"{len(history.epochs)} epochs"
+    sentence = f"{history.parameters:,} parameters, trained on {history.data} for {epochs}; {score}."
     return f"<b>{escape(name)}</b>: {escape(sentence)}"
 
 
-def training(name: str, history: dict[str, Any]) -> str:
+def training(name: str, history: History | None) -> str:
     """How a network was trained, and what it gets wrong."""
+    if history is None:
+        return f"<p>The training history of {escape(name)} is unknown.</p>"
     return PAGES.get_template("training.html").render(
         name=name,
         facts=_facts(history),
-        curves=[figures.svg(panel) for panel in figures.training(history["epochs"])] if history["epochs"] else [],
-        augmented=bool(history["epochs"]) and not history["settings"].get("plain"),
-        confusion=_confusion(history["test"]),
-        mistakes=_mistakes(history["test"]),
+        curves=[figures.svg(panel) for panel in figures.training(history.epochs)] if history.epochs else [],
+        augmented=bool(history.epochs) and not history.settings.plain,
+        confusion=_confusion(history.test),
+        mistakes=_mistakes(history.test),
     )
 
 
@@ -70,49 +75,50 @@ def _depth(measured: str) -> str:
     )
 
 
-def _facts(history: dict[str, Any]) -> list[tuple[str, Any]]:
+def _facts(history: History) -> list[tuple[str, Any]]:
     """Names and values, as a person reads them."""
-    images, test = history["images"], history["test"]
-    settings = {NAMES.get(name, name.replace("_", " ")): value for name, value in history["settings"].items()}
+    images, test = history.images, history.test
+    settings = {NAMES.get(name, name.replace("_", " ")): value for name, value in history.settings.model_dump().items()}
     facts = {name: ("yes" if value else "no") if isinstance(value, bool) else value for name, value in settings.items()}
     facts |= {
-        "parameters": f"{history['parameters']:,}",
-        "data": history["data"],
-        "training images": f"{images['train']:,}",
-        "held-out images": f"{images['held_out']:,}",
-        "softmax temperature (calibration)": f"{history['temperature']:.2f}",
-        **history["versions"],
+        "parameters": f"{history.parameters:,}",
+        "data": history.data,
+        "training images": f"{images.train:,}",
+        "held-out images": f"{images.held_out:,}",
+        "softmax temperature (calibration)": f"{history.temperature:.2f}",
+        "python": ", ".join(versions.python for versions in history.versions),
+        "torch": ", ".join(versions.torch for versions in history.versions),
     }
-    if history["epochs"]:
-        facts["held-out accuracy"] = f"{100 * history['epochs'][-1]['held_out_accuracy']:.2f} %"
-    facts["test accuracy"] = f"{100 * test['accuracy']:.2f} %" if test else "not known before training has finished"
+    if history.epochs:
+        facts["held-out accuracy"] = f"{100 * history.epochs[-1].held_out_accuracy:.2f} %"
+    facts["test accuracy"] = f"{100 * test.accuracy:.2f} %" if test else "not known before training has finished"
     return list(facts.items())
 
 
-def _confusion(test: dict[str, Any] | None) -> list[list[dict[str, Any]]]:
+def _confusion(test: Evaluation | None) -> list[list[dict[str, Any]]]:
     """Ten rows of ten cells: how often, and how dark: as a share of the commonest mistake, 1 at the most."""
     if not test:
         return []
-    counts = test["confusion"]
+    counts = test.confusion
     most = max(counts[a][b] for a in range(10) for b in range(10) if a != b)
     return [
         [{"count": counts[a][b], "share": min(1, counts[a][b] / max(1, most))} for b in range(10)] for a in range(10)
     ]
 
 
-def _mistakes(test: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _mistakes(test: Evaluation | None) -> list[dict[str, Any]]:
     return [
         {
-            "label": mistake["label"],
-            "read": mistake["read"],
-            "percent": f"{100 * mistake['probability']:.1f}",
-            "image": _data_url(mistake["image"]),
+            "label": mistake.label,
+            "read": mistake.read,
+            "percent": f"{100 * mistake.probability:.1f}",
+            "image": _data_url(mistake.image),
         }
-        for mistake in (test["mistakes"] if test else [])
+        for mistake in (test.mistakes if test else [])
     ]
 
 
-def _data_url(pixels: list[int]) -> str:
+def _data_url(pixels: tuple[int, ...]) -> str:
     """784 values, 0 = paper -> a PNG within its address."""
     buffer = io.BytesIO()
     Image.frombytes("L", (28, 28), bytes(pixels)).save(buffer, "png")

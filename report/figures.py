@@ -7,22 +7,24 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from resnet.history import Epoch
+
 TEXT = "#010203"  # on a page, the page's own text colour
 BLUE, ORANGE, GREY = "#2f7be0", "#e8741a", "#8a8a8a"  # to be seen on white and on black
 THIN, BOLD = 1.0, 2.4  # points
 Panel = Callable[[Any], None]  # draws onto matplotlib's axes
 
 
-def training(epochs: Sequence[dict[str, float]]) -> list[Panel]:
+def training(epochs: Sequence[Epoch]) -> list[Panel]:
     """The measures of `train.py` after each epoch: loss, and accuracy on the held-out images."""
 
     def draw_loss(axes: Any) -> None:
-        _curve(axes, [epoch["train_loss"] for epoch in epochs], GREY, THIN, "training")
-        _curve(axes, [epoch["held_out_loss"] for epoch in epochs], BLUE, BOLD, "held out")
+        _curve(axes, [epoch.train_loss for epoch in epochs], GREY, THIN, "training")
+        _curve(axes, [epoch.held_out_loss for epoch in epochs], BLUE, BOLD, "held out")
         axes.set(yscale="log", ylabel="cross-entropy loss", xlabel="epoch")
 
     def draw_accuracy(axes: Any) -> None:
-        _curve(axes, [100 * epoch["held_out_accuracy"] for epoch in epochs], BLUE, BOLD, "held out")
+        _curve(axes, [100 * epoch.held_out_accuracy for epoch in epochs], BLUE, BOLD, "held out")
         axes.set(ylabel="accuracy (%)", xlabel="epoch")
 
     return [draw_loss, draw_accuracy]

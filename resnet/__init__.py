@@ -1,4 +1,4 @@
-"""Residual networks that read handwritten digits: make one, train it, ask it."""
+"""Residual networks that read handwritten digits: create one, train it, load it, and ask it."""
 
 from resnet.checkpoint import CheckpointError
 from resnet.networks import ARCHITECTURES, create

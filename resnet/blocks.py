@@ -1,15 +1,16 @@
-"""The network opened: what each residual block receives and what it adds, and the network with either of them cut.
+"""Inside the residual blocks: what each receives and adds, and the network with parts of blocks ablated.
 
-A block receives x and passes on ReLU(F(x) + x) (He et al. 2015, arXiv:1512.03385, eq. 1). Where F(x) has another shape
-than x, x comes by a projection (eq. 2), and that is what is meant by x here. Cutting F or the shortcut of a trained
-network is the "lesion" of Veit et al. 2016 (arXiv:1605.06431).
+A block computes ReLU(F(x) + x) (He et al. 2015, arXiv:1512.03385, eq. 1). Where F(x) has another shape than x, a
+projection of x takes the place of x (eq. 2); "x" below means that, too. Ablating F or the shortcut of a trained network
+is the "lesion" of Veit et al. 2016 (arXiv:1605.06431).
 """
 
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,76 +19,85 @@ from torch import Tensor, nn
 from resnet.networks import BasicBlock, Bottleneck, ResBlock
 
 Part = Literal["F", "shortcut"]
-Cut = tuple[str, Part]  # a block's name, and what it loses
+PARTS: tuple[Part, ...] = ("F", "shortcut")
+Ablation = tuple[str, Part]  # a block's name, and the part whose output becomes 0
 
 
-class Seen(NamedTuple):
-    """One block at work on one image. `name` is the state dict's ("layer1.0"); the others are (C, H, W)."""
+class Activation(NamedTuple):
+    """One block's activations for one image. `name` is the state dict's, such as "layer1.0"; tensors are (C, H, W)."""
 
     name: str
-    x: Tensor  # what comes by the shortcut
+    x: Tensor  # the shortcut's output
     residual: Tensor  # F(x)
 
     @property
     def ratio(self) -> float:
-        """||F(x)|| / ||x||: how much the block adds to what it is given; not finite where that is nothing."""
+        """||F(x)|| / ||x||: how much the block adds. Not finite where x is 0."""
         return float(self.residual.norm() / self.x.norm())
 
     def maps(self, count: int = 8) -> dict[str, np.ndarray]:
-        """x, F and their sum, of the same channels, those of the largest |F(x)| + |x|: (count, H, W) int8 each.
+        """The channels with the largest |F(x)| + |x|: {"x", "F", "sum"} -> (count, H, W) int8.
 
-        127 is the largest magnitude of the row, which has one scale.
+        Each row is scaled so that its largest magnitude is 127.
         """
         strongest = (self.x.flatten(1).norm(dim=1) + self.residual.flatten(1).norm(dim=1)).topk(count).indices
         rows = {"x": self.x, "F": self.residual, "sum": self.residual + self.x}
-        rows = {part: row[strongest].float().cpu().numpy() for part, row in rows.items()}
-        return {part: (127 * row / max(np.abs(row).max(), 1e-9)).round().astype(np.int8) for part, row in rows.items()}
+        arrays = {part: row[strongest].float().cpu().numpy() for part, row in rows.items()}
+        return {
+            part: (127 * row / max(np.abs(row).max(), 1e-9)).round().astype(np.int8) for part, row in arrays.items()
+        }
 
 
-def blocks(model: nn.Module) -> dict[str, nn.Module]:
-    """The residual blocks by name, from the image to the classes."""
+def residual_blocks(model: nn.Module) -> dict[str, nn.Module]:
+    """By name, from first to last."""
     kinds = (ResBlock, BasicBlock, Bottleneck)
     return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
 
 
-def twin(model: nn.Module) -> nn.Module:
-    """Another network of the same weights, not copied: what is cut in one is not cut in the other."""
+def copy_sharing_weights(model: nn.Module) -> nn.Module:
+    """A network of its own, for hooks that must not affect `model`, with the same tensors as weights."""
     return copy.deepcopy(model, {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())})
 
 
 @contextmanager
-def cut(model: nn.Module, cuts: Iterable[Cut]) -> Iterator[None]:
-    """While it lasts, the parts named give zeros. Without F a block is its shortcut; without that, F alone is left.
+def ablated(model: nn.Module, ablations: Iterable[Ablation]) -> Iterator[None]:
+    """Within it, the ablated parts of `model` output zeros. Raises `ValueError` for a block or part that is unknown.
 
-    Raises `ValueError` for a block or a part that is not there.
+    It changes `model` for every thread.
     """
-    there = blocks(model)
-    with ExitStack() as undo:
-        for name, part in cuts:
-            if name not in there or part not in ("F", "shortcut"):
-                raise ValueError(f"nothing to cut is called {name} {part}; blocks are {', '.join(there)}")
-            layer = _layer(there[name], part)
-            handle = layer.register_forward_hook(lambda layer, inputs, output: torch.zeros_like(output))
-            undo.callback(handle.remove)
+    blocks = residual_blocks(model)
+    with ExitStack() as hooks:
+        for name, part in ablations:
+            if name not in blocks or part not in PARTS:
+                raise ValueError(
+                    f"There is no {part!r} of a block {name!r} to ablate. Blocks: {', '.join(blocks) or 'none'}. "
+                    f"Parts: {', '.join(PARTS)}."
+                )
+            hooks.callback(_layer(blocks[name], part).register_forward_hook(_zeros).remove)
         yield
 
 
 @torch.inference_mode()
-def look(model: nn.Module, image: Tensor) -> list[Seen]:
-    """(1, 1, 28, 28) in [0, 1] -> every block at work on it; with what is cut as zeros."""
-    caught: dict[str, dict[Part, Tensor]] = {}
-    with ExitStack() as undo:
-        for name, block in blocks(model).items():
-            caught[name] = {}
-            for part in ("F", "shortcut"):
+def activations(model: nn.Module, image: Tensor) -> list[Activation]:
+    """(1, 1, 28, 28) in [0, 1] -> each residual block's activations, ablated parts being zeros."""
+    outputs: dict[tuple[str, Part], Tensor] = {}
 
-                def catch(layer, inputs, output, into=caught[name], part=part):
-                    into[part] = output[0]
+    def record(key: tuple[str, Part], module: nn.Module, inputs: Any, output: Tensor) -> None:
+        outputs[key] = output[0]
 
-                undo.callback(_layer(block, part).register_forward_hook(catch).remove)
+    blocks = residual_blocks(model)
+    with ExitStack() as hooks:
+        for name, block in blocks.items():
+            for part in PARTS:
+                hooks.callback(_layer(block, part).register_forward_hook(partial(record, (name, part))).remove)
         model(image)
-    return [Seen(name, parts["shortcut"], parts["F"]) for name, parts in caught.items()]
+    return [Activation(name, outputs[name, "shortcut"], outputs[name, "F"]) for name in blocks]
 
 
 def _layer(block: nn.Module, part: Part) -> nn.Module:
-    return block.downsample if part == "shortcut" else getattr(block, block.residual)
+    """The layer whose output is that part."""
+    return cast(nn.Module, block.downsample if part == "shortcut" else getattr(block, cast(str, block.residual)))
+
+
+def _zeros(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    return torch.zeros_like(output)

@@ -1,76 +1,106 @@
-"""A trained network on disk: plain data that rebuilds its network by itself and says how it was made."""
+"""A trained network on disk: a safetensors file of its weights, with its training history as one JSON string.
+
+Reading one runs no code, and takes no more memory than a few times the file's size. The history is a single metadata
+entry because safetensors writes several in no fixed order: equal checkpoints are equal bytes.
+"""
 
 import contextlib
-import io
 import os
 import pickle
-import pickletools
-import re
-import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from resnet import history
+from resnet import statedict
+from resnet.history import Architecture, History, Record, first_error
 from resnet.networks import ARCHITECTURES, create
 
-FORMAT = "resnet-mnist/1"
-# All that `save` makes a pickle ask for. torch allows more, some of which takes as much memory as it is told to.
-NAMED = re.compile(r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch \w+Storage")
-# torch's own; letters after data/ would let a pickle ask for one record under many names, for torch takes "a" for "A".
-RECORD = re.compile(r"[^/]+/(data\.pkl|data/[0-9]+|byteorder|version|\.[\w./]+)")
-LARGEST_PICKLE = 2**21  # bytes; resnet152's, unfinished, has a quarter of that
+KEY = "resnet-mnist"  # of the metadata entry
+MAX_HEADER = 2**22  # bytes; ours with the longest history has half of that
+AGAIN = "Copy it again, or train it anew."
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint; the message says why and what to do."""
+    """A file that is no checkpoint of ours; the message is a sentence for users."""
 
 
-@dataclass
+class Metadata(Record):
+    format: Literal[2] = 2
+    architecture: Architecture
+    history: History | None
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """`history` is as `resnet.history` describes it."""
-
     architecture: str
     weights: dict[str, Tensor]
-    history: dict[str, Any]
-    unfinished: dict[str, Any] | None = None  # the optimizer's and scheduler's states, until training has ended
+    history: History | None = None  # None for weights from elsewhere
 
     def build(self) -> nn.Module:
-        """The network with these weights themselves, on the CPU, in evaluation mode.
-
-        Raises `ValueError` or `RuntimeError` where they are not its own by name, shape and type, or are not finite.
-        """
-        with torch.device("meta"):  # takes no memory: a small file cannot claim a large one's
+        """The network with these weights (shared, not copied), on the CPU, in evaluation mode."""
+        with torch.device("meta"):
             model = create(self.architecture)
-        for name, value in model.state_dict().items():
-            mine = self.weights.get(name, value)
-            if mine.dtype != value.dtype:
-                raise ValueError(f"{name} is {mine.dtype}")
-            if mine is not value and not mine.isfinite().all():
-                raise ValueError(f"{name} is not finite")
-        weights = dict(self.weights)  # a copy: torch marks the one it assigns from, for every later use
-        model.load_state_dict(weights, assign=True)
+        model.load_state_dict(dict(self.weights), assign=True)
         return model.eval()
+
+    def check(self) -> None:
+        """Raises `ValueError` where the weights are not finite or another network's, or the history is."""
+        statedict.identify(statedict.shapes(self.weights), [self.architecture])
+        for name, value in self.weights.items():
+            if not value.isfinite().all():
+                raise ValueError(f"{name} has values that are not finite")
+        if self.history and self.history.settings.arch != self.architecture:
+            raise ValueError(
+                f"these are weights of {self.architecture}, the history is of {self.history.settings.arch}"
+            )
+        parameters = sum(parameter.numel() for parameter in self.build().parameters())
+        if self.history and self.history.parameters != parameters:
+            raise ValueError(f"it has {parameters:,} parameters, its history counts {self.history.parameters:,}")
 
 
 def save(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Writes all of it or nothing."""
-    write({"format": FORMAT, **vars(checkpoint)}, Path(path))
+    """Writes all of it or nothing. Raises `ValueError` for a checkpoint that `load` would refuse."""
+    checkpoint.check()
+    metadata = Metadata(architecture=checkpoint.architecture, history=checkpoint.history)
+    write(checkpoint.weights, metadata.model_dump_json(), Path(path))
 
 
-def write(content: dict[str, Any], path: Path) -> None:
-    """Writes plain data and tensors, all of it or nothing: to a temporary name beside `path`, then over it."""
+def load(path: str | Path) -> Checkpoint:
+    """A checkpoint of ours, or anyone's state dict of a known network, in safetensors or PyTorch format.
+
+    Raises `CheckpointError` for a file that is missing, damaged, not of a known network, or that could run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}. Train one: python train.py --output {path}")
+    try:
+        checkpoint = _load_safetensors(path) if _is_safetensors(path) else _load_pytorch(path)
+        checkpoint.check()
+    except ValidationError as error:
+        raise CheckpointError(f"{path} has a training history that is not valid ({first_error(error)}).") from None
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"{path} does not fit a known network: {error}.") from None
+    return checkpoint
+
+
+def write(tensors: dict[str, Tensor], metadata: str, path: Path) -> None:
+    """Writes all of it or nothing: to a temporary file beside `path`, then over it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    buffer = io.BytesIO()  # for torch writes the name of a file that it opens itself into it
-    torch.save(content, buffer)
+    content = to_bytes({name: value.contiguous() for name, value in tensors.items()}, {KEY: metadata})
     try:
         with temporary.open("wb") as file:
-            file.write(buffer.getbuffer())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
         os.replace(temporary, path)
@@ -79,73 +109,50 @@ def write(content: dict[str, Any], path: Path) -> None:
             temporary.unlink()
 
 
-def load(path: str | Path) -> Checkpoint:
-    """Nothing in the file is run. Raises `CheckpointError` for one that is missing, damaged, foreign or unsafe."""
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}; make it with: python train.py --output {path}")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} is cut short, or is no PyTorch file; copy or train it again")
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[tuple[Any, str | None]]:
+    """An open safetensors file and our metadata in it. No tensor has been read yet. Raises `CheckpointError`."""
     try:
-        content = torch.load(inspected(path), map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            if int.from_bytes(file.read(8), "little") > MAX_HEADER:
+                raise CheckpointError(f"{path} has a header of more than {MAX_HEADER:,} bytes and was not opened.")
+        with safe_open(path, "pt") as opened:
+            yield opened, (opened.metadata() or {}).get(KEY)
+    except SafetensorError:
+        raise CheckpointError(f"{path} is damaged or incomplete. {AGAIN}") from None
+
+
+def _is_safetensors(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _load_safetensors(path: Path) -> Checkpoint:
+    with reading(path) as (file, text):
+        metadata = Metadata.model_validate_json(text) if text else None
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        architecture = statedict.identify(shapes, [metadata.architecture] if metadata else ARCHITECTURES)
+        weights = statedict.normalize({name: file.get_tensor(name) for name in shapes})
+    return Checkpoint(architecture, weights, metadata.history if metadata else None)
+
+
+def _load_pytorch(path: Path) -> Checkpoint:
+    """A state dict as `torch.save` writes it, today or before PyTorch 1.6; unpickled without running code."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start not in (b"PK", b"\x80\x02"):
+        raise CheckpointError(f"{path} is neither a safetensors file nor a PyTorch file, or it is incomplete.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=start == b"PK")
     except pickle.UnpicklingError:
-        raise CheckpointError(f"{path} holds more than plain data and was not opened, for it could run code") from None
-    except Exception:  # a pickle can raise any
-        raise CheckpointError(f"{path} is damaged, or is no PyTorch file; copy or train it again") from None
-    if type(content) is not dict or content.pop("format", None) != FORMAT:
-        raise CheckpointError(f"{path} was not written by this program's train.py; choose one that was")
-    try:
-        checkpoint = Checkpoint(**content)
-        if getattr(checkpoint.weights, "__dict__", {}).keys() - {"_metadata"}:
-            raise ValueError("its weights have methods of their own")
-        if sum(value.nbytes for value in checkpoint.weights.values()) > path.stat().st_size:
-            raise ValueError("its weights are larger than the file")
-        history.check(checkpoint.history, checkpoint.architecture, checkpoint.build())
-    except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CheckpointError(
-            f"{path} does not fit any network here ({reason}); known are: {', '.join(ARCHITECTURES)}"
+            f"{path} was not opened: it holds more than tensors, and reading that could run code. "
+            "Save the weights alone: torch.save(model.state_dict(), path)"
         ) from None
-    return checkpoint
-
-
-def inspected(path: Path) -> io.BytesIO:
-    """The records of a file, in an archive made anew: torch must not read by other rules than those it is checked by.
-
-    Raises `BadZipFile` for what is damaged, packed, or none of torch's; `UnpicklingError` for more than plain data.
-    """
-    checked = io.BytesIO()
-    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(checked, "w") as copy:
-        entries = archive.infolist()
-        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-        overlapping = sum(entry.file_size for entry in entries) > path.stat().st_size
-        named = all(RECORD.fullmatch(entry.filename) for entry in entries)
-        if packed or overlapping or not named or len({entry.filename for entry in entries}) < len(entries):
-            raise zipfile.BadZipFile
-        for entry in entries:
-            record = archive.read(entry)  # whose checksum is compared
-            if entry.filename.endswith("/data.pkl"):
-                check_pickle(record)
-            copy.writestr(entry.filename, record)
-    checked.seek(0)
-    return checked
-
-
-def check_pickle(record: bytes) -> None:
-    """Raises `UnpicklingError` for one that asks for more than plain data, or for more memory than it has bytes.
-
-    What is used twice may be a name or a text, as in all that `save` makes: of a list that is used twice, a few bytes
-    make as many copies as they like.
-    """
-    if len(record) > LARGEST_PICKLE:
-        raise pickle.UnpicklingError
-    constant, constants = False, set()  # is what came last one, and where they are kept
-    for operation, argument, _ in pickletools.genops(record):
-        if operation.name == "GLOBAL" and not NAMED.fullmatch(argument):
-            raise pickle.UnpicklingError
-        if operation.name.endswith("PUT"):
-            (constants.add if constant else constants.discard)(argument)
-        elif operation.name == "EMPTY_SET" or (operation.name.endswith("GET") and argument not in constants):
-            raise pickle.UnpicklingError
-        else:
-            constant = operation.name in ("GLOBAL", "BINUNICODE")
+    except Exception:  # a damaged pickle can raise anything
+        raise CheckpointError(f"{path} is damaged or incomplete. {AGAIN}") from None
+    found = statedict.unwrap(content)
+    architecture = statedict.identify(statedict.shapes(found))
+    if sum(value.nbytes for value in found.values()) > path.stat().st_size:  # one number, claimed to be many
+        raise ValueError("its tensors are larger than the file")
+    return Checkpoint(architecture, statedict.normalize(found))

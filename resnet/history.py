@@ -1,88 +1,114 @@
-"""How a network was made: what a checkpoint tells, and the check that it may be shown.
+"""How a network was trained: the typed record that travels with its weights.
 
-A history is plain data: data (of what), images (how many of each split), settings (`train.Settings`), versions,
-parameters (how many), epochs (a list of measures), temperature (what the last layer was divided by to calibrate it),
-and test (what `training.examine` made of the test set, or None till the end).
+Every field is bounded, so that whatever loads can also be shown. What is out of bounds raises pydantic's
+`ValidationError`, a `ValueError`; `first_error` says it in one line.
 """
 
-from typing import Any
+from typing import Annotated
 
-from torch import nn
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-PIXELS = 28 * 28
+from resnet.networks import ARCHITECTURES, IMAGE_SIZE
 
-
-def check(history: Any, architecture: str, model: nn.Module) -> None:
-    """Raises `ValueError` with what is wrong: a key that is missing, a value that cannot be, another network's."""
-    epoch = {"train_loss": loss, "held_out_loss": loss, "held_out_accuracy": share}
-    mistake = {"label": digit, "read": digit, "probability": share, "image": lists(shade, PIXELS, PIXELS)}
-    confusion = lists(lists(count, 10, 10), 10, 10)
-    test = {"loss": loss, "accuracy": share, "confusion": confusion, "mistakes": lists(mistake, 0, 100)}
-    expected = {
-        "data": text,
-        "images": {"train": count, "held_out": count, "test": count},
-        "settings": mapping(scalar),
-        "versions": mapping(text),
-        "parameters": count,
-        "epochs": lists(epoch, 0, 10_000),
-        "temperature": lambda value: loss(value) and value > 0,
-        "test": lambda value: value is None or fits(value, test, "test"),
-    }
-    fits(history, expected, "history")
-    if history["settings"].get("arch") != architecture:
-        raise ValueError("its history is of another network")
-    if history["parameters"] != sum(parameter.numel() for parameter in model.parameters()):
-        raise ValueError("its history counts other parameters")
+PIXELS = IMAGE_SIZE**2
+DEFAULT = "small"  # what train.py trains and demo.py shows unless told otherwise
 
 
-def fits(value: Any, expected: Any, name: str) -> bool:
-    """Is it as expected: a dict of what fits each key, or what a function says is right? Raises `ValueError`."""
-    if isinstance(expected, dict):
-        if type(value) is not dict or not value.keys() >= expected.keys():
-            raise ValueError(f"its {name} is not whole")
-        return all(fits(value[key], each, key) for key, each in expected.items())
-    if not expected(value):
-        raise ValueError(f"its {name} cannot be")
-    return True
+def _known(architecture: str) -> str:
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"unknown network {architecture!r}; known: {', '.join(ARCHITECTURES)}")
+    return architecture
 
 
-def lists(expected: Any, least: int, most: int) -> Any:
-    return lambda value: (
-        isinstance(value, list) and least <= len(value) <= most and all(fits(each, expected, "list") for each in value)
+Architecture = Annotated[str, AfterValidator(_known)]
+Text = Annotated[str, Field(max_length=200)]
+Count = Annotated[int, Field(ge=0, lt=10**10)]
+Loss = Annotated[float, Field(ge=0, lt=1e30)]  # nats, mean cross-entropy
+Share = Annotated[float, Field(ge=0, le=1)]
+Digit = Annotated[int, Field(ge=0, le=9)]
+Shade = Annotated[int, Field(ge=0, le=255)]  # 0 = paper, 255 = ink
+Row = Annotated[tuple[Count, ...], Field(min_length=10, max_length=10)]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, revalidate_instances="always"
     )
 
 
-def mapping(expected: Any) -> Any:
-    return lambda value: type(value) is dict and all(text(key) and expected(each) for key, each in value.items())
+class Settings(Record):
+    """What determines the weights, on the same machine with as many processes. Each field is a flag of train.py."""
+
+    arch: Architecture = Field(DEFAULT, description="network architecture")
+    epochs: int = Field(36, ge=1, le=10_000, description="passes over the training images")
+    batch_size: int = Field(128, ge=1, le=100_000, description="images per step")
+    lr: float = Field(
+        3e-3, gt=0, lt=1, description="AdamW's highest learning rate; one cycle rises to it, then falls to almost 0"
+    )
+    weight_decay: float = Field(
+        0.1, ge=0, lt=1, description="AdamW's weight decay: each step shrinks every weight by the learning rate x this"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of initial weights, image order and augmentation")
+    plain: bool = Field(
+        False, description="train on unchanged images, as tutorials do, without augmentation or calibration"
+    )
+    bf16: bool = Field(
+        False, description="compute in bfloat16, where the processor can; weights and evaluation stay float32"
+    )
+    compile: bool = Field(False, description="use torch.compile, which takes a minute before the first step")
+    smoke: bool = Field(
+        False, description="run every stage within seconds: a few small epochs on ten drawings instead of MNIST"
+    )
 
 
-def scalar(value: Any) -> bool:
-    return isinstance(value, bool) or number(value) or text(value)
+class Images(Record):
+    """How many images each split holds."""
+
+    train: Count
+    held_out: Count
+    test: Count
 
 
-def text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) < 200 and value.isprintable()
+class Versions(Record):
+    python: Text
+    torch: Text
 
 
-def number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
+class Epoch(Record):
+    train_loss: Loss
+    held_out_loss: Loss
+    held_out_accuracy: Share
 
 
-def loss(value: Any) -> bool:
-    return number(value) and value >= 0
+class Mistake(Record):
+    label: Digit
+    read: Digit
+    probability: Share
+    image: Annotated[tuple[Shade, ...], Field(min_length=PIXELS, max_length=PIXELS)]
 
 
-def share(value: Any) -> bool:
-    return number(value) and 0 <= value <= 1
+class Evaluation(Record):
+    """The test set, read once. `confusion[label][read]` counts images; `mistakes` has the most confident ones first."""
+
+    loss: Loss
+    accuracy: Share
+    confusion: Annotated[tuple[Row, ...], Field(min_length=10, max_length=10)]
+    mistakes: Annotated[tuple[Mistake, ...], Field(max_length=100)]
 
 
-def count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**10
+class History(Record):
+    data: Text  # "MNIST" or "drawn digits"
+    images: Images
+    settings: Settings
+    versions: Annotated[tuple[Versions, ...], Field(max_length=100)]  # every one that the run used, first to last
+    parameters: Count
+    epochs: Annotated[tuple[Epoch, ...], Field(max_length=10_000)]
+    temperature: Annotated[float, Field(gt=0, lt=1e30)]  # calibration divided the logits by it; 1 = not calibrated
+    test: Evaluation | None  # None until training has ended
 
 
-def digit(value: Any) -> bool:
-    return count(value) and value < 10
-
-
-def shade(value: Any) -> bool:
-    return count(value) and value < 256
+def first_error(error: ValidationError) -> str:
+    """`epochs: Input should be less than or equal to 10000`."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]

@@ -1,4 +1,4 @@
-"""Residual networks, all of them: a tutorial's, and those of He et al. 2015 (arXiv:1512.03385), Table 1, 4.2, Fig. 5.
+"""Residual networks in one file: a tutorial's, and those of He et al. 2015 (arXiv:1512.03385), Table 1, 4.2, Fig. 5.
 
 Every network maps (N, in_channels, 28, 28) float in [0, 1] -> (N, num_classes) logits.
 """
@@ -9,8 +9,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+IMAGE_SIZE = 28  # pixels a side
 Stem = Literal["small", "standard"]
-Norm = Callable[[int], nn.Module]  # of so many channels
+Norm = Callable[[int], nn.Module]  # takes the number of channels
 
 
 class ResBlock(nn.Module):
@@ -128,7 +129,7 @@ class ResNet(nn.Module):
         super().__init__()
         if stem == "standard":  # for 224x224: a quarter of the height and width is left
             self.conv1 = conv(in_channels, width, 7, stride=2)
-            self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+            self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
         else:  # for 28x28: half is left, so the stages see 14, 7, 4 and 2 pixels a side, and no stroke is lost
             self.conv1 = conv(in_channels, width, 3, stride=2)
             self.maxpool = nn.Identity()

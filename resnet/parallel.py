@@ -1,6 +1,6 @@
-"""This process among its equals: `torchrun` starts several, and each learns from its share of every batch.
+"""Data-parallel training under torchrun: each process trains on its share of every batch.
 
-Started without it, a process is the only one, the first and all, and nothing here does anything.
+Without torchrun there is one process, and everything here does nothing.
 """
 
 import gc
@@ -22,88 +22,90 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def size() -> int:
+def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def join() -> None:
-    """Find the others by torchrun's environment variables. From here on the first process speaks for all."""
+def start() -> None:
+    """Join the other processes, found by torchrun's environment variables. Only the first process prints."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which torchrun ends those that do not end by themselves
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun sends it to processes that hang
     if rank():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once, even where it waits for the others
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # stops at once, even while waiting for the others
 
 
-def leave() -> None:
-    """At the end of a run that went well; where one process fails, torchrun ends the others."""
+def stop() -> None:
+    """After a run that went well. Where one process fails, torchrun stops the others."""
     if dist.is_initialized():
-        gc.collect()  # DistributedDataParallel, too, holds on to the group: else one exit in fifteen aborted
+        gc.collect()  # frees DistributedDataParallel's reference to the group; without it, one exit in 15 aborted
         dist.barrier()
         dist.destroy_process_group()
 
 
-def by_first(make: Callable[[], T]) -> T:
-    """What `make` gives in the first process, to all. Where it fails there, all end, and the first says why."""
-    if size() == 1:
-        return make()
-    made = [None]  # or a tuple of what was made, for that may be None, too
+def on_first_process(function: Callable[[], T]) -> T:
+    """Calls `function` on the first process and returns its result on all. Where it raises, the others exit with 1."""
+    if world_size() == 1:
+        return function()
+    results: list[tuple[T] | None] = [None]  # a tuple, for the result may be None
     if rank() == 0:
         try:
-            made = [(make(),)]
+            results = [(function(),)]
         except (Exception, SystemExit):
-            dist.broadcast_object_list(made)
+            dist.broadcast_object_list(results)
             raise
-    dist.broadcast_object_list(made)
-    if made[0] is None:
-        sys.exit()
-    return made[0][0]
+    dist.broadcast_object_list(results)
+    if results[0] is None:
+        sys.exit(1)  # silently: the first process says why
+    return results[0][0]
 
 
-def own(device: torch.device) -> torch.device:
-    """Of several GPUs, the one of this process."""
-    if size() == 1 or device.type != "cuda":
+def local_device(device: torch.device) -> torch.device:
+    """This process's GPU, where `device` is CUDA. Raises `ValueError` where there are fewer GPUs than processes."""
+    if world_size() == 1 or device.type != "cuda":
         return device
     local = int(os.environ["LOCAL_RANK"])
     if local >= torch.cuda.device_count():
-        raise ValueError(f"process {local + 1} of this machine has no GPU; start as many as there are, or --device cpu")
+        raise ValueError(
+            f"There are only {torch.cuda.device_count()} GPUs. Start as many processes, or use --device cpu."
+        )
     torch.cuda.set_device(local)
     return torch.device("cuda", local)
 
 
-class Team:
-    """`model` as all processes train it together: `self.model`, which takes the mean of their gradients."""
+class DataParallel:
+    """`self.model` is `model` with gradients averaged over all images of a batch, on whichever process they are."""
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.model, self.weight, self.count = model, 1.0, 0
-        if size() > 1:
-            if device.type == "cuda":  # there is none for the CPU, where each share has its own mean and variance
+        if world_size() > 1:
+            if device.type == "cuda":  # on the CPU it does not exist, and each share has its own mean and variance
                 model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
             self.model = DistributedDataParallel(model)
             self.model.register_forward_hook(self._weigh)
 
     def shares(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Of each whole batch, which every process makes by the same draws as one alone would, every `size()`-th image.
+        """Every `world_size()`-th image of each batch; all processes make the same batches.
 
-        Shares differ by one image where `size()` does not divide the batch; each has its part of what is no digit.
+        Shares differ by one image where `world_size()` does not divide the batch.
         """
         self.count = 0
         for images, labels in batches:
-            share = images[rank() :: size()], labels[rank() :: size()]
-            self.weight = len(share[1]) * size() / len(labels)
+            share = images[rank() :: world_size()], labels[rank() :: world_size()]
+            self.weight = len(share[1]) * world_size() / len(labels)
             self.count += len(share[1])
             yield share
 
     def mean(self, loss: float) -> float:
-        """Of each process's mean over the shares that it took, the mean over all images."""
-        if size() == 1:
+        """The mean over the images of this process's shares -> the mean over all images."""
+        if world_size() == 1:
             return loss
         total = torch.tensor([loss * self.count, self.count], dtype=torch.float64)
         dist.all_reduce(total)
         return float(total[0] / total[1])
 
     def _weigh(self, module: nn.Module, inputs: tuple[Tensor], logits: Tensor) -> None:
-        """Larger shares count for more, so that the mean over processes is that over the batch's images."""
+        """DistributedDataParallel averages over processes; this makes it an average over images."""
         logits.register_hook(lambda gradient: gradient * self.weight)

@@ -329,7 +329,7 @@ def test_files_of_the_server_are_no_pictures_to_be_read(server):
         "..%2f..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
         "%2fetc%2fpasswd",
         "....//....//etc/passwd",
-        "checkpoints/small.pt",
+        "checkpoints/small.safetensors",
         "demo.py",
         str(ROOT / "demo.py"),
         "http://127.0.0.1:9/",

@@ -275,7 +275,7 @@ def test_a_visit_copies_no_network():
     """Gradio copies all that it says of the page, for every visit, and with it whatever hangs on that."""
 
     async def config():
-        return build(Networks(SHIPPED / "small.pt", "cpu")).get_config_file()
+        return build(Networks(SHIPPED / "small.safetensors", "cpu")).get_config_file()
 
     copies = {}
     copy.deepcopy(finish(config()), copies)
@@ -308,7 +308,7 @@ def test_a_folder_of_somebody_elses_is_not_swept(tmp_path, monkeypatch):
 
 
 def test_no_weights_or_no_device_is_one_sentence(tmp_path):
-    refused(start("--checkpoint", str(tmp_path / "none.pt")), "there is no checkpoint .*train.py")
-    (tmp_path / "bad.pt").write_bytes(b"x" * 100)
-    refused(start("--checkpoint", str(tmp_path / "bad.pt")), "cut short")
+    refused(start("--checkpoint", str(tmp_path / "none.safetensors")), "There is no checkpoint .*train.py")
+    (tmp_path / "bad.safetensors").write_bytes(b"x" * 100)
+    refused(start("--checkpoint", str(tmp_path / "bad.safetensors")), "neither a safetensors file nor")
     refused(start("--device", "abacus"), "no device")

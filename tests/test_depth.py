@@ -6,7 +6,7 @@ import sys
 
 from conftest import ROOT
 
-COMMAND = [sys.executable, "benchmarks/depth.py", "--smoke", "--epochs", "2", "--seeds", "1", "--device", "cpu"]
+COMMAND = [sys.executable, "-m", "benchmarks.depth", "--smoke", "--epochs", "2", "--seeds", "1", "--device", "cpu"]
 COMMAND += ["--output"]
 
 

@@ -19,16 +19,16 @@ from digits import dataset, drawings
 from resnet import create, parallel
 from resnet.training import train_one_epoch
 
-parallel.join()
+parallel.start()
 torch.manual_seed(parallel.rank())  # the first one's weights are to be all's
 model = create(sys.argv[1])
-team = parallel.Team(model, torch.device("cpu"))
+team = parallel.DataParallel(model, torch.device("cpu"))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1)
 batches = dataset.Batches(drawings.splits(copies=2).train, 7, torch.Generator().manual_seed(0))
 loss = team.mean(train_one_epoch(team.model, team.shares(batches), optimizer, scheduler))
-torch.save((loss, dict(model.named_parameters())), f"{sys.argv[2]}-{parallel.size()}-{parallel.rank()}")
-parallel.leave()
+torch.save((loss, dict(model.named_parameters())), f"{sys.argv[2]}-{parallel.world_size()}-{parallel.rank()}")
+parallel.stop()
 """
 
 
@@ -61,7 +61,7 @@ def smoke(output, *arguments, processes=2):
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """One whole `--smoke` run of two processes: what it printed, and what it wrote."""
-    return smoke(tmp_path_factory.mktemp("together") / "a.pt")
+    return smoke(tmp_path_factory.mktemp("together") / "a.safetensors")
 
 
 @pytest.mark.parametrize("network", ["tutorial", "plain20-nobn"])
@@ -80,14 +80,14 @@ def test_processes_have_equal_weights_and_those_of_one_with_shares_of_four_and_t
 
 
 def test_a_network_with_batchnorm_learns_together_too_and_in_bfloat16(tmp_path):
-    _, trained = smoke(tmp_path / "a.pt", "--arch", "small", "--bf16")
-    assert trained.history["test"]["accuracy"] > 0.9
+    _, trained = smoke(tmp_path / "a.safetensors", "--arch", "small", "--bf16")
+    assert trained.history.test.accuracy > 0.9
 
 
 def test_the_loss_curve_is_that_of_one_process_with_augmented_batches(together, tmp_path):
     """17 images a batch: shares of nine and eight."""
-    _, alone = smoke(tmp_path / "a.pt", processes=1)
-    ones, twos = ([epoch["train_loss"] for epoch in run.history["epochs"]] for run in (alone, together[1]))
+    _, alone = smoke(tmp_path / "a.safetensors", processes=1)
+    ones, twos = ([epoch.train_loss for epoch in run.history.epochs] for run in (alone, together[1]))
     assert twos[0] == pytest.approx(ones[0], rel=1e-5)  # sums in another order,
     assert twos == pytest.approx(ones, rel=0.1)  # which steps make larger
 
@@ -101,14 +101,14 @@ def test_all_is_printed_once(together):
 
 
 def test_ctrl_c_ends_all_and_resume_goes_on_exactly(together, tmp_path):
-    path = tmp_path / "a.pt"
+    path = tmp_path / "a.safetensors"
     process = start("train.py", "--smoke", "--arch", "tutorial", "--device", "cpu", "--output", path)
     while not process.stdout.readline().startswith("epoch  1/"):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode and err.count("to go on: python train.py --resume") == 1 and 'train.py", line' not in err
-    assert 1 <= len(checkpoint.load(path).history["epochs"]) < 5
+    assert process.returncode and err.count("Continue: python train.py --resume") == 1 and 'train.py", line' not in err
+    assert 1 <= len(checkpoint.load(path).history.epochs) < 5
     out, resumed = smoke(path, "--resume")
     assert "epoch  1/" not in out and resumed.history == together[1].history
     assert all(torch.equal(value, together[1].weights[name]) for name, value in resumed.weights.items())
@@ -119,7 +119,7 @@ def test_ctrl_c_ends_all_and_resume_goes_on_exactly(together, tmp_path):
     [
         (["--epochs", "0"], "must be at least 1"),
         (["--device", "abacus"], "abacus"),
-        (["--output", "train.py/a.pt"], "'train.py'"),
+        (["--output", "train.py/a.safetensors"], "'train.py'"),
     ],
 )
 def test_what_fails_ends_all_with_one_sentence(arguments, said, tmp_path):

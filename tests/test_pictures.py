@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from digits import ink
 from digits.drawings import DRAWINGS
 from resnet import Recognizer
-from resnet.recognizer import SURE
+from resnet.recognizer import CONFIDENT
 
 SIDE = 280
 PENS = (2, 4, 8, 14, 22, 32, 45, 60)  # pixels wide
@@ -79,7 +79,7 @@ def test_each_digit_by_each_pen_is_read(recognizer, form):
     cells = [(digit, pen) for digit in range(10) for pen in PENS]
     images = np.stack([ink.from_image(FORMS[form](draw([digit], pen))) for digit, pen in cells])
     probabilities = recognizer.probabilities(images)
-    named = np.where(probabilities.max(axis=1) >= SURE, probabilities.argmax(axis=1), -1)
+    named = np.where(probabilities.max(axis=1) >= CONFIDENT, probabilities.argmax(axis=1), -1)
     wrong = [(*cell, int(name)) for cell, name in zip(cells, named, strict=True) if name != cell[0]]
     assert len(wrong) <= 1, wrong  # of 80
 
@@ -106,7 +106,7 @@ def test_the_loose_roof_of_a_five_is_part_of_it(recognizer):
 @pytest.mark.parametrize("form", FORMS)
 def test_paper_without_ink_is_no_digit(recognizer, form):
     image = ink.from_image(FORMS[form](np.zeros((SIDE, SIDE))))
-    assert not image.any() or recognizer.probabilities(image[None]).max() < SURE
+    assert not image.any() or recognizer.probabilities(image[None]).max() < CONFIDENT
 
 
 def test_few_of_mnists_own_digits_are_taken_for_several(mnist):

@@ -8,7 +8,7 @@ import pytest
 from digits import ink
 from digits.drawings import DRAWINGS
 from resnet import Recognizer
-from resnet.recognizer import SURE
+from resnet.recognizer import CONFIDENT
 
 PAD = 280  # pixels a side, as on a laptop
 
@@ -36,7 +36,7 @@ def test_position_size_order_and_direction_never_change_the_answer(recognizer):
     for digit in range(10):
         strokes = drawing(digit)
         expected = recognizer.probabilities(ink.from_strokes(strokes)[None])[0]
-        assert expected.argmax() == digit and expected[digit] > SURE
+        assert expected.argmax() == digit and expected[digit] > CONFIDENT
         images = []
         for size, x, y, order, direction in product((20, 60, 140, 280), (0, 0.5, 1), (0, 0.5, 1), (1, -1), (1, -1)):
             corner = np.array([x, y]) * (PAD - size)
@@ -61,6 +61,6 @@ def test_slant_stretch_jitter_and_points_keep_the_answer_in_99_of_100_cells(reco
         images.append(ink.from_strokes([stroke @ shape for stroke in strokes]))
         cells.append((digit, slant, wide / high, jitter, points))
     probabilities = recognizer.probabilities(np.stack(images))
-    named = np.where(probabilities.max(axis=1) >= SURE, probabilities.argmax(axis=1), -1)
+    named = np.where(probabilities.max(axis=1) >= CONFIDENT, probabilities.argmax(axis=1), -1)
     wrong = [(cell, int(name)) for cell, name in zip(cells, named, strict=True) if name != cell[0]]
     assert len(wrong) <= 0.01 * len(cells), wrong

@@ -74,18 +74,18 @@ def test_an_examination_counts_each_confusion_and_keeps_the_surest_mistakes():
     model, digits = create("tutorial"), drawings.splits(copies=20).train
     batches = dataset.Batches(digits, 64)
     found = examine(model, batches)
-    assert (found["loss"], found["accuracy"]) == evaluate(model, batches)
-    confusion = torch.tensor(found["confusion"])
+    assert (found.loss, found.accuracy) == evaluate(model, batches)
+    confusion = torch.tensor(found.confusion)
     assert confusion.shape == (10, 10) and confusion.sum(dim=1).tolist() == [20] * 10
-    assert confusion.trace() / 200 == pytest.approx(found["accuracy"])
+    assert confusion.trace() / 200 == pytest.approx(found.accuracy)
     with torch.inference_mode():
         probabilities, read = model.eval()(digits.images / 255).softmax(dim=1).max(dim=1)
     wrong = read != digits.labels
     surest = probabilities[wrong].sort(descending=True).values[:24]
-    torch.testing.assert_close(torch.tensor([m["probability"] for m in found["mistakes"]]), surest)
-    for mistake in found["mistakes"]:
-        same = (digits.images.flatten(1) == torch.tensor(mistake["image"])).all(dim=1).nonzero()[0, 0]
-        assert (digits.labels[same], read[same]) == (mistake["label"], mistake["read"])
+    torch.testing.assert_close(torch.tensor([m.probability for m in found.mistakes]), surest)
+    for mistake in found.mistakes:
+        same = (digits.images.flatten(1) == torch.tensor(mistake.image)).all(dim=1).nonzero()[0, 0]
+        assert (digits.labels[same], read[same]) == (mistake.label, mistake.read)
 
 
 def test_training_batches_hold_every_digit_once_in_an_order_that_the_seed_decides():

@@ -15,10 +15,10 @@ from resnet import Recognizer
 
 @pytest.mark.parametrize("name", ["small", "tutorial"])
 def test_onnxruntime_gives_the_same_probabilities_for_any_number_of_digits(name, tmp_path, random):
-    command = [sys.executable, "-m", "publish.onnx", f"checkpoints/{name}.pt", tmp_path / "digit.onnx"]
+    command = [sys.executable, "-m", "publish.onnx", f"checkpoints/{name}.safetensors", tmp_path / "digit.onnx"]
     subprocess.run(command, cwd=ROOT, check=True)
     session = onnxruntime.InferenceSession(tmp_path / "digit.onnx")
-    recognizer = Recognizer.load(ROOT / f"checkpoints/{name}.pt", "cpu")
+    recognizer = Recognizer.load(ROOT / f"checkpoints/{name}.safetensors", "cpu")
     drawn = np.stack([ink.from_strokes(strokes) for strokes in DRAWINGS])
     for images in (drawn, drawn[:1], random.random((3, 28, 28), np.float32)):
         (probabilities,) = session.run(["probabilities"], {"digits": images[:, None]})
@@ -26,6 +26,6 @@ def test_onnxruntime_gives_the_same_probabilities_for_any_number_of_digits(name,
 
 
 def test_what_cannot_be_exported_is_one_sentence(tmp_path):
-    command = [sys.executable, "-m", "publish.onnx", tmp_path / "none.pt", tmp_path / "a.onnx"]
+    command = [sys.executable, "-m", "publish.onnx", tmp_path / "none.safetensors", tmp_path / "a.onnx"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 1 and result.stderr.startswith("export: there is no checkpoint")
+    assert result.returncode == 1 and result.stderr.startswith("publish.onnx: There is no checkpoint")

@@ -5,7 +5,7 @@ import torch
 from test_networks import randomize_batchnorm
 
 from resnet import ARCHITECTURES, create
-from resnet import blocks as inside
+from resnet.blocks import ablated, activations, residual_blocks
 
 
 @pytest.fixture(params=[name for name in ARCHITECTURES if not name.startswith("plain")])
@@ -26,7 +26,7 @@ def received(model, image):
     outputs = []
     handles = [
         block.register_forward_hook(lambda block, inputs, output: outputs.append((inputs[0][0], output[0])))
-        for block in inside.blocks(model).values()
+        for block in residual_blocks(model).values()
     ]
     with torch.inference_mode():
         model(image)
@@ -40,8 +40,8 @@ def hooks(model):
 
 
 def test_F_and_x_add_up_to_what_each_block_passes_on(model, image):
-    seen, passed = inside.look(model, image), received(model, image)
-    assert len(seen) == len(passed) == len(inside.blocks(model)) > 1
+    seen, passed = activations(model, image), received(model, image)
+    assert len(seen) == len(passed) == len(residual_blocks(model)) > 1
     for block, (given, output) in zip(seen, passed, strict=True):
         torch.testing.assert_close(torch.relu(block.residual + block.x), output)
         if given.shape == output.shape and "resblock" not in block.name and block.name.split(".")[1] != "0":
@@ -52,17 +52,17 @@ def test_F_and_x_add_up_to_what_each_block_passes_on(model, image):
 def test_looking_and_cutting_leave_no_trace(model, image):
     with torch.inference_mode():
         before = model(image)
-        name = next(iter(inside.blocks(model)))
-        with inside.cut(model, [(name, "F"), (name, "shortcut")]):
-            inside.look(model, image)
+        name = next(iter(residual_blocks(model)))
+        with ablated(model, [(name, "F"), (name, "shortcut")]):
+            activations(model, image)
             assert not torch.equal(model(image), before)
         assert not hooks(model) and torch.equal(model(image), before)
 
 
 def test_a_block_without_F_equals_one_whose_residual_branch_is_zero(model, image):
-    for name, block in list(inside.blocks(model).items())[:: max(1, len(inside.blocks(model)) // 4)]:
+    for name, block in list(residual_blocks(model).items())[:: max(1, len(residual_blocks(model)) // 4)]:
         with torch.inference_mode():
-            with inside.cut(model, [(name, "F")]):
+            with ablated(model, [(name, "F")]):
                 without = model(image)
             last = getattr(block, block.residual)
             kept = {key: value.clone() for key, value in last.state_dict().items()}
@@ -72,9 +72,9 @@ def test_a_block_without_F_equals_one_whose_residual_branch_is_zero(model, image
 
 
 def test_a_block_without_its_shortcut_passes_on_F_alone(model, image):
-    name = list(inside.blocks(model))[-1]
-    with inside.cut(model, [(name, "shortcut")]):
-        (_, output), seen = received(model, image)[-1], inside.look(model, image)[-1]
+    name = list(residual_blocks(model))[-1]
+    with ablated(model, [(name, "shortcut")]):
+        (_, output), seen = received(model, image)[-1], activations(model, image)[-1]
     torch.testing.assert_close(output, torch.relu(seen.residual))
     assert not seen.x.any()
 
@@ -82,6 +82,6 @@ def test_a_block_without_its_shortcut_passes_on_F_alone(model, image):
 def test_what_is_not_there_cannot_be_cut(image):
     model = create("small")
     for cuts in ([("layer9.0", "F")], [("layer1.0", "relu")], [("layer1.0", "F"), ("", "F")]):
-        with pytest.raises(ValueError, match=r"layer1\.0, layer1\.1, layer2\.0, layer2\.1"), inside.cut(model, cuts):
+        with pytest.raises(ValueError, match=r"layer1\.0, layer1\.1, layer2\.0, layer2\.1"), ablated(model, cuts):
             pass
         assert not hooks(model)
