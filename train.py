@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 from tqdm import tqdm
 
 from digits import dataset, drawings, mnist
@@ -184,7 +183,7 @@ def choose(args: argparse.Namespace) -> tuple[dict[str, Any], Settings, Path]:
     given = (FAST if args.fast else {}) | given
     try:
         settings = Settings(**((SMOKE if "smoke" in given else {}) | given))
-    except ValidationError as error:
+    except ValueError as error:
         raise ValueError(f"--{first_error(error).replace('_', '-')}.") from None
     folder = Path(tempfile.mkdtemp()) if settings.smoke and not args.output else Path("checkpoints")
     return given, settings, args.output or folder / f"{settings.arch}-seed{settings.seed}.safetensors"
@@ -216,7 +215,7 @@ def stopped_run(given: dict[str, Any], output: Path) -> tuple[Settings, resume.S
     state = resume.load(path)
     try:
         settings = History.model_validate_json(state.progress).settings
-    except ValidationError as error:
+    except ValueError as error:
         raise ValueError(f"{path} cannot be continued ({first_error(error)}). Start anew.") from None
     for name, value in given.items():
         if value != (stopped := getattr(settings, name)):

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from digits.ink import SIZE
 from resnet import checkpoint
+from resnet.networks import IMAGE_SIZE
 
 
 def export(trained: checkpoint.Checkpoint, path: Path) -> None:
@@ -19,7 +19,7 @@ def export(trained: checkpoint.Checkpoint, path: Path) -> None:
     model = nn.Sequential(trained.build(), nn.Softmax(dim=1)).eval()
     torch.onnx.export(
         model,
-        (torch.zeros(2, 1, SIZE, SIZE),),
+        (torch.zeros(2, 1, IMAGE_SIZE, IMAGE_SIZE),),
         path,
         input_names=["digits"],
         output_names=["probabilities"],

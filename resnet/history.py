@@ -107,8 +107,10 @@ class History(Record):
     test: Evaluation | None  # None until training has ended
 
 
-def first_error(error: ValidationError) -> str:
-    """`epochs: Input should be less than or equal to 10000`."""
+def first_error(error: ValueError) -> str:
+    """In one line: `epochs: Input should be less than or equal to 10000`."""
+    if not isinstance(error, ValidationError):
+        return str(error)
     first = error.errors(include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
     return f"{place}: {first['msg']}" if place else first["msg"]
