@@ -87,7 +87,7 @@ def test_components_are_numbers_ranges_and_lists_of_them(folder):
     file.write_text('.INCLUDE ann/pen.dat\n.SEGMENT CHARACTER 0,2-3,1 OK "7"\n')
     (character,), skipped = unipen.read(folder / "train_r01_v07", "1a", ["ann"])
     assert not skipped
-    flat = [stroke for digit in range(10) for stroke in DRAWINGS[digit]]
+    flat = [[(x, y) for x, y in stroke] for digit in range(10) for stroke in DRAWINGS[digit]]
     assert character.strokes == [flat[0], flat[2], flat[3], flat[1]]
 
 
@@ -115,7 +115,7 @@ def test_json_lines_come_out_as_they_were_drawn_faulty_ones_too(tmp_path):
         ('{"y": 1, "w": 5, "strokes": [[[0, 0]]]}\n', 'needs "y"'),
         ('{"y": 1, "w": "a", "strokes": []}\n', 'needs "y"'),
         ('{"y": 1, "w": "a", "strokes": [[[0, NaN]]]}\n', "finite"),
-        ('{"y": 1, "w": "a", "strokes": [[1, 2, 3]]}\n', "stroke"),
+        ('{"y": 1, "w": "a", "strokes": [[1, 2, 3]]}\n', "Stroke 1"),
     ],
 )
 def test_a_malformed_line_is_an_error_with_its_file_and_number(tmp_path, bad, reason):

@@ -18,6 +18,7 @@ from conftest import ROOT
 from filelock import FileLock
 
 import train
+from digits.mnist import SHA256
 from resnet import checkpoint
 
 OFFLINE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
@@ -210,7 +211,7 @@ def test_a_batch_that_the_memory_does_not_hold_is_one_sentence(monkeypatch, tmp_
 def test_files_that_are_not_mnists_are_named(mnist, pytestconfig, tmp_path, spoil):
     source, raw = Path(pytestconfig.getoption("--mnist"), "MNIST", "raw"), tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for name in mnist.SHA256:
+    for name in SHA256:
         os.symlink((source / name).resolve(), raw / name)
     name = "train-labels-idx1-ubyte"
     content = bytearray((source / name).read_bytes())
