@@ -23,7 +23,7 @@ TILES, COLUMNS = 64, 16  # of a sheet of errors
 
 
 def sheet(probabilities: np.ndarray, digits: Collection, rival: np.ndarray | None = None) -> Image.Image:
-    """The `TILES` most confident mistakes: the image, its label, what it was read as, how confidently, and the writer.
+    """The `TILES` most confident mistakes: the image, its label, what it was read as, how confidently, and the source.
 
     With a rival's probabilities: the digits that the rival misreads and this network reads, and the rival's answers.
     """
@@ -33,15 +33,15 @@ def sheet(probabilities: np.ndarray, digits: Collection, rival: np.ndarray | Non
     read, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     mistakes = wrong.nonzero()[0]
     mistakes = mistakes[np.argsort(-confidence[mistakes], kind="stable")][:TILES]
-    side, caption = 84, 14  # pixels
-    picture = Image.new("L", (COLUMNS * side, max(1, -(-len(mistakes) // COLUMNS)) * (side + caption)), 96)
+    side, line = 84, 14  # pixels
+    picture = Image.new("L", (COLUMNS * side, max(1, -(-len(mistakes) // COLUMNS)) * (side + line)), 96)
     draw = ImageDraw.Draw(picture)
     for place, i in enumerate(mistakes):
-        x, y = place % COLUMNS * side, place // COLUMNS * (side + caption)
+        x, y = place % COLUMNS * side, place // COLUMNS * (side + line)
         tile = Image.fromarray((digits.images[i] * 255).astype(np.uint8)).resize((side - 4, side - 4), Image.NEAREST)
         picture.paste(tile, (x, y))
-        writer = digits.writers[i].rsplit(":", 1)[-1][:7]
-        draw.text((x, y + side - 4), f"{digits.labels[i]}: {read[i]} {confidence[i]:.0%} {writer}", fill=255)
+        caption = f"{digits.labels[i]}: {read[i]} {confidence[i]:.0%} {digits.sources[i][:5]}"
+        draw.text((x, y + side - 4), caption, fill=255)
     return picture
 
 

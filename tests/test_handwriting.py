@@ -1,12 +1,16 @@
 """The handwriting benchmark: its readers, its measures, other people's networks, and its command."""
 
+import contextlib
 import json
+import re
 import sys
 from dataclasses import asdict
 
 import numpy as np
 import onnx
 import pytest
+import torch
+from conftest import ROOT
 from PIL import Image
 
 from benchmarks import classifier, collection, handwriting, measures, unipen
@@ -191,26 +195,19 @@ def test_the_sheet_shows_what_was_misread_or_what_only_a_rival_misreads():
 
 @pytest.fixture(scope="module")
 def onnx_files(tmp_path_factory):
-    """The shipped network as ONNX files: with probabilities, with logits, and for one image at a time."""
+    """The shipped network in two ONNX files: probabilities for any N, and, as documented, logits for one image."""
     folder = tmp_path_factory.mktemp("onnx")
-    files = {name: folder / f"{name}.onnx" for name in ("probabilities", "logits", "fixed")}
-    export(checkpoint.load(next(checkpoint.SHIPPED.glob("small.*"))), files["probabilities"])
-    model = onnx.load(files["probabilities"])
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    onnx.save(model, files["fixed"])
-    model = onnx.load(files["probabilities"])
-    (softmax,) = [node for node in model.graph.node if node.op_type == "Softmax"]
-    (logits,) = softmax.input
-    model.graph.node.remove(softmax)
-    for node in model.graph.node:
-        node.output[:] = [model.graph.output[0].name if name == logits else name for name in node.output]
-    onnx.save(model, files["logits"])
-    return files
+    trained = checkpoint.load(next(checkpoint.SHIPPED.glob("small.*")))
+    export(trained, folder / "published.onnx")
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/handwriting.md").read_text("utf-8"), re.S)
+    with contextlib.chdir(folder):
+        exec(snippet, {"torch": torch, "model": trained.build()})
+    return {"probabilities": folder / "published.onnx", "logits, one at a time": folder / "mine.onnx"}
 
 
-@pytest.mark.parametrize("kind", ["probabilities", "logits", "fixed"])
+@pytest.mark.parametrize("kind", ["probabilities", "logits, one at a time"])
 def test_an_onnx_file_measures_as_its_checkpoint_does(onnx_files, kind, random):
-    images = np.stack([ink.from_strokes(np.array(DRAWINGS[i % 10], object)) for i in range(20)])
+    images = np.stack([ink.from_strokes(drawing) for drawing in DRAWINGS * 2])
     images = (images + random.uniform(-0.3, 0.3, images.shape)).clip(0, 1).astype(np.float32)
     digits = some_digits([*range(10)] * 2, ["a"] * 10 + ["b"] * 10, images)
     expected, found = classifier.load()(images), classifier.load(onnx_files[kind])(images)
