@@ -14,14 +14,12 @@ BATCH = 250  # images at a time, where the network does not prescribe a number
 
 
 def load(path: Path | None = None, mean: float = 0, std: float = 1) -> Classifier:
-    """A checkpoint (`None` is the shipped one), or an ONNX file by its suffix, whose input is (image - mean) / std.
+    """A checkpoint (`None` is the shipped one), or an ONNX file by its suffix; only that gets (image - mean) / std.
 
     Raises `OSError`, `ValueError`, or `ImportError` where onnxruntime is missing.
     """
     if path is not None and path.suffix == ".onnx":
         return _from_onnx(path, mean, std)
-    if (mean, std) != (0, 1):
-        raise ValueError("Only the input of an ONNX file can be normalized; a checkpoint takes images in [0, 1].")
     recognizer = Recognizer.load(path, "cpu")
     return lambda images: np.concatenate([recognizer.probabilities(part) for part in _batches(images, BATCH)])
 

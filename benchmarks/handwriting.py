@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks import classifier
-from benchmarks import collection as collections
+from benchmarks import classifier, collection
 from benchmarks.collection import Collection
 from benchmarks.measures import FEWEST, Accuracy, Measures, Outliers, measure, measure_outliers
 
@@ -57,7 +56,7 @@ def report(measures: Measures) -> str:
         low, high = measures.interval
         counted = f"{total.writers_counted} writers of at least {FEWEST} digits"
         lines += [f"mean over {counted}: {total.by_writer:.2%} (95 % interval {low:.2%} to {high:.2%})"]
-        lines += [f"  {writer.name}: {writer.accuracy:.2%} of {writer.digits}" for writer in measures.worst_writers]
+        lines += [f"  worst: {each.name}, {each.accuracy:.2%} of {each.digits}" for each in measures.worst_writers]
     lines += [f"expected calibration error: {measures.calibration_error:.4f}"]
     lines += [", ".join(f"{digit}: {accuracy:.2%}" for digit, accuracy in measures.digits.items())]
     lines += [f"  {c.digit} read as {c.read_as}: {c.times} times" for c in measures.confusions]
@@ -73,7 +72,7 @@ def _row(name: str, accuracy: Accuracy) -> str:
 def report_outliers(outliers: Outliers) -> str:
     """The measures of outliers for people."""
     lines = [
-        f"{outliers.outliers:,} letters and symbols, without {' '.join(collections.LOOK_ALIKES)}",
+        f"{outliers.outliers:,} letters and symbols, without {' '.join(collection.LOOK_ALIKES)}",
         f"AUROC of the confidence: {outliers.auroc:.4f}",
         f"not sure: {outliers.digits_not_sure:.2%} of the digits, {outliers.outliers_not_sure:.2%} of the outliers",
     ]
@@ -86,18 +85,18 @@ def main() -> None:
     args = parse_args()
     try:
         network = classifier.load(args.network, *args.normalize)
-        rival = classifier.load(args.against) if args.against else None
+        rival = classifier.load(args.against, *args.normalize) if args.against else None
         if args.ink:
-            digits = collections.from_json_lines(args.ink)
+            digits = collection.from_json_lines(args.ink)
         elif args.unipen:
-            digits = collections.from_unipen(args.unipen, args.contributors)
+            digits = collection.from_unipen(args.unipen, args.contributors)
         else:
-            digits = collections.from_mnist(args.mnist)
+            digits = collection.from_mnist(args.mnist)
         digits = digits.of_writers(args.writers)
         probabilities = network(digits.images)
         outliers = None
         if args.outliers:
-            letters = collections.letters_of_unipen(args.unipen, args.contributors)
+            letters = collection.letters_of_unipen(args.unipen, args.contributors)
             confidences = probabilities.max(axis=1), network(letters.images).max(axis=1)
             outliers = measure_outliers(*confidences, letters.labels)
     except ImportError:
@@ -122,7 +121,7 @@ def parse_args() -> argparse.Namespace:
     source.add_argument("--mnist", type=Path, metavar="FOLDER", help="the folder of MNIST, whose test set is read")
     parser.add_argument("--network", type=Path, help="a checkpoint or an ONNX file (default: the shipped network)")
     normalize = {"nargs": 2, "metavar": ("MEAN", "STD"), "default": (0, 1)}
-    parser.add_argument("--normalize", type=float, **normalize, help="the ONNX network takes (image - MEAN) / STD")
+    parser.add_argument("--normalize", type=float, **normalize, help="give ONNX networks (image - MEAN) / STD")
     parser.add_argument("--writers", choices=("all", "even", "odd"), default="all", help="every other writer by name")
     parser.add_argument("--contributors", type=lambda text: text.split(","), help="of UNIPEN, as a,b,c (default: all)")
     parser.add_argument("--outliers", action="store_true", help="read UNIPEN's letters and symbols too")
@@ -132,6 +131,9 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.outliers and not (args.unipen and args.writers == "all"):
         parser.error("--outliers needs --unipen, and all of its writers.")
+    networks = [path for path in (args.network, args.against) if path]
+    if args.normalize != (0, 1) and all(path.suffix != ".onnx" for path in networks):
+        parser.error("--normalize needs an ONNX file; checkpoints take images in [0, 1].")
     if args.against and not args.errors:
         parser.error("--against needs --errors.")
     if args.errors and (args.errors.suffix != ".png" or not args.errors.parent.is_dir()):

@@ -314,7 +314,7 @@ def test_letters_and_symbols_are_outliers_but_for_the_look_alikes(run, folder):
         (["--ink", "none.jsonl"], "none.jsonl"),
         (["--unipen", "FOLDER", "--network", "none.onnx"], "There is no file none.onnx."),
         (["--unipen", "FOLDER", "--network", "none.pt"], "none.pt"),
-        (["--unipen", "FOLDER", "--normalize", "0.1", "0.3"], "Only the input of an ONNX file"),
+        (["--unipen", "FOLDER", "--normalize", "0.1", "0.3"], "--normalize needs an ONNX file"),
         (["--mnist", "FOLDER", "--outliers"], "--outliers needs --unipen"),
         (["--unipen", "FOLDER", "--against", "x.pt"], "--against needs --errors"),
         (["--unipen", "FOLDER", "--errors", "x.jpg"], "--errors must end in .png"),
