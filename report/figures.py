@@ -58,9 +58,9 @@ def depth(measured: dict[str, Any]) -> list[Panel]:
             label, colour = names[network["network"]]
             _curve(axes, network["at_first"], colour, THIN, None)
             _curve(axes, network["afterwards"], colour, BOLD, label)
-        axes.set(yscale="log", ylabel="gradient norm", xlabel="layer", title="56 layers, gradients")
+        axes.set(yscale="log", ylabel="gradient norm", xlabel="layer", title="gradients, 56 layers")
 
-    return [errors("plain", "plain"), errors("resnet", "residual"), gradients]
+    return [errors("plain", "plain networks"), errors("resnet", "residual networks"), gradients]
 
 
 def svg(panel: Panel) -> str:

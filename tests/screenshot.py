@@ -16,7 +16,7 @@ def main() -> None:
     with running_demo(log, free_port()) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         page = Page(browser.new_page(**LAPTOP), url)
-        page.draw(3)
+        page.draw(3, every=1)
         page.reads(3)
         page.page.mouse.move(0, 0)
         page.page.screenshot(path=ROOT / "sketchpad" / "screenshot.png")

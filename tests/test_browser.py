@@ -29,14 +29,14 @@ class Page:
         page.wait_for_function("document.querySelectorAll('.examples button').length === 10")
         page.locator(".paper canvas").hover(trial=True)  # waits until it has stopped moving
 
-    def points(self, drawing, left=0.1, top=0.1, size=0.8):
-        """The strokes of a digit, or of another drawing, in page coordinates, in a part of the pad."""
+    def points(self, drawing, left=0.1, top=0.1, size=0.8, every=4):
+        """The strokes of a drawing, in page coordinates, in a part of the pad; of a digit's points every fourth."""
         box = self.page.locator(".paper canvas").bounding_box()
         digit = isinstance(drawing, int)
         for stroke in DRAWINGS[drawing] if digit else STRANGE[drawing]:
             yield [
                 (box["x"] + box["width"] * (left + size * x / 100), box["y"] + box["height"] * (top + size * y / 100))
-                for x, y in ([*stroke[:-1:4], stroke[-1]] if digit else stroke)  # each move takes a frame
+                for x, y in ([*stroke[:-1:every], stroke[-1]] if digit else stroke)  # each move takes a frame
             ]
 
     def draw(self, drawing, **place):
@@ -334,7 +334,7 @@ def test_depth_shows_three_panels_of_curves_and_nothing_is_wider_than_the_screen
     page.open_tab("Depth")
     page.page.locator(".curves.three svg").nth(2).wait_for()
     texts = page.page.locator(".curves.three text").all_text_contents()
-    assert {"plain", "residual", "56 layers, gradients", "56 layers, held out"} <= set(texts)
+    assert {"plain networks", "residual networks", "gradients, 56 layers", "56 layers, held out"} <= set(texts)
     assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     size = page.page.locator(".curves.three text").first.evaluate("text => text.getBoundingClientRect().height")
     assert size > 9, "too small to read"
