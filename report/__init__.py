@@ -1,11 +1,9 @@
-"""What the Training and Depth tabs show, as HTML: a checkpoint's history, and the experiment on depth.
-
-Histories are as `resnet.history` describes them, and checked there.
-"""
+"""The Training and Depth tabs as HTML: a network's training history, and the experiment on depth."""
 
 import base64
 import io
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from html import escape
@@ -22,21 +20,15 @@ from resnet.history import Evaluation, History
 HERE = Path(__file__).parent
 CSS = (HERE / "report.css").read_text("utf-8")
 DEPTH = HERE.parent / "benchmarks" / "depth.json"
-NAMES = {"arch": "architecture", "lr": "peak learning rate", "plain": "without augmentation", "bf16": "bfloat16"}
-PAGES = Environment(
-    loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
-PAGES.filters["short"] = lambda value: f"{Decimal(f'{value:.2g}'):,f}"  # 1,800 and 0.00018, for people
 
 
 def summary(name: str, history: History | None) -> str:
-    """One line: what a network is, how it was made, how well it reads."""
+    """One line about a network: its size, its training, its accuracy."""
     if history is None:
         return f"<b>{escape(name)}</b>: a network whose training history is unknown."
-    test = history.test
-    score = f"test accuracy {100 * test.accuracy:.2f} %" if test else "training has not finished"
     epochs = "1 epoch" if len(history.epochs) == 1 else f"{len(history.epochs)} epochs"
-    sentence = f"{history.parameters:,} parameters, trained on {history.data} for {epochs}; {score}."
+    result = f"test accuracy {_percent(history.test.accuracy)}" if history.test else "training has not finished"
+    sentence = f"{history.parameters:,} parameters, trained on {history.data} for {epochs}; {result}."
     return f"<b>{escape(name)}</b>: {escape(sentence)}"
 
 
@@ -48,14 +40,14 @@ def training(name: str, history: History | None) -> str:
         name=name,
         facts=_facts(history),
         curves=[figures.svg(panel) for panel in figures.training(history.epochs)] if history.epochs else [],
-        augmented=bool(history.epochs) and not history.settings.plain,
-        confusion=_confusion(history.test),
-        mistakes=_mistakes(history.test),
+        augmented=history.epochs and not history.settings.plain,
+        test=history.test,
+        most_confused=_most_confused(history.test),
     )
 
 
 def depth(path: Path = DEPTH) -> str:
-    """What `benchmarks/depth.py` measured; a sentence where it has not been run."""
+    """What `benchmarks/depth.py` measured, or a sentence if it has not been run."""
     if not path.exists():
         return "<p>This experiment has not been run here. To run it: python -m benchmarks.depth</p>"
     try:
@@ -65,78 +57,74 @@ def depth(path: Path = DEPTH) -> str:
 
 
 @lru_cache(maxsize=1)
-def _depth(measured: str) -> str:
-    measured = json.loads(measured)
+def _depth(text: str) -> str:
+    measured = json.loads(text)
+    training, held_out = (_final_errors(measured["runs"], split) for split in ("train_error", "held_out_error"))
     return PAGES.get_template("depth.html").render(
         settings=measured["settings"],
         data=measured["data"],
         curves=[figures.svg(panel) for panel in figures.depth(measured)],
-        **_ends(measured),
+        training={network: mean(errors) for network, errors in training.items()},
+        held_out={network: mean(errors) for network, errors in held_out.items()},
+        # 56 layers with any seed are worse than 20 with any
+        worse={kind: min(training[f"{kind}56"]) > max(training[f"{kind}20"]) for kind in ("plain", "resnet")},
+        seeds=len({run["seed"] for run in measured["runs"]}),
+        gradient={gradient["network"]: gradient["at_first"] for gradient in measured["gradients"]},
     )
 
 
-def _facts(history: History) -> list[tuple[str, Any]]:
-    """Names and values, as a person reads them."""
-    images, test = history.images, history.test
-    settings = {NAMES.get(name, name.replace("_", " ")): value for name, value in history.settings.model_dump().items()}
-    facts = {name: ("yes" if value else "no") if isinstance(value, bool) else value for name, value in settings.items()}
-    facts |= {
+def _facts(history: History) -> dict[str, Any]:
+    settings, images = history.settings, history.images
+    return {
+        "architecture": settings.arch,
         "parameters": f"{history.parameters:,}",
-        "data": history.data,
+        "dataset": history.data,
         "training images": f"{images.train:,}",
         "held-out images": f"{images.held_out:,}",
+        "augmentation": "no" if settings.plain else "yes",
+        "epochs": settings.epochs,
+        "batch size": settings.batch_size,
+        "peak learning rate": settings.lr,
+        "weight decay": settings.weight_decay,
+        "seed": settings.seed,
+        "bfloat16": "yes" if settings.bf16 else "no",
+        "torch.compile": "yes" if settings.compile else "no",
+        "Python": ", ".join(versions.python for versions in history.versions),
+        "PyTorch": ", ".join(versions.torch for versions in history.versions),
         "softmax temperature (calibration)": f"{history.temperature:.2f}",
-        "python": ", ".join(versions.python for versions in history.versions),
-        "torch": ", ".join(versions.torch for versions in history.versions),
+        "held-out accuracy": _percent(history.epochs[-1].held_out_accuracy) if history.epochs else "unknown",
+        "test accuracy": _percent(history.test.accuracy) if history.test else "unknown",
     }
-    if history.epochs:
-        facts["held-out accuracy"] = f"{100 * history.epochs[-1].held_out_accuracy:.2f} %"
-    facts["test accuracy"] = f"{100 * test.accuracy:.2f} %" if test else "not known before training has finished"
-    return list(facts.items())
 
 
-def _confusion(test: Evaluation | None) -> list[list[dict[str, Any]]]:
-    """Ten rows of ten cells: how often, and how dark: as a share of the commonest mistake, 1 at the most."""
-    if not test:
-        return []
-    counts = test.confusion
-    most = max(counts[a][b] for a in range(10) for b in range(10) if a != b)
-    return [
-        [{"count": counts[a][b], "share": min(1, counts[a][b] / max(1, most))} for b in range(10)] for a in range(10)
-    ]
+def _most_confused(test: Evaluation | None) -> int:
+    """How often the commonest confusion of two digits happened, at least 1: the scale of the matrix's colours."""
+    rows = enumerate(test.confusion if test else ())
+    return max([1, *(count for label, row in rows for read, count in enumerate(row) if read != label)])
 
 
-def _mistakes(test: Evaluation | None) -> list[dict[str, Any]]:
-    return [
-        {
-            "label": mistake.label,
-            "read": mistake.read,
-            "percent": f"{100 * mistake.probability:.1f}",
-            "image": _data_url(mistake.image),
-        }
-        for mistake in (test.mistakes if test else [])
-    ]
+def _final_errors(runs: list[dict[str, Any]], split: str) -> dict[str, list[float]]:
+    """By network: the error after the last epoch, in per cent, of each seed."""
+    networks = {run["network"] for run in runs}
+    return {network: [100 * run[split][-1] for run in runs if run["network"] == network] for network in networks}
 
 
-def _data_url(pixels: tuple[int, ...]) -> str:
-    """784 values, 0 = paper -> a PNG within its address."""
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _two_digits(value: float) -> str:
+    return f"{Decimal(f'{value:.2g}'):,f}"  # 1,800 and 0.00018
+
+
+def _data_url(pixels: Sequence[int]) -> str:
+    """784 values from 0 (paper) to 255 -> a PNG as a data URL."""
     buffer = io.BytesIO()
     Image.frombytes("L", (28, 28), bytes(pixels)).save(buffer, "png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _ends(measured: dict[str, Any]) -> dict[str, Any]:
-    """Where the curves end: per cent, means over the seeds; where depth costs more than the seeds do; gradients."""
-
-    def ends(part: str) -> dict[str, list[float]]:
-        networks = {run["network"] for run in measured["runs"]}
-        return {name: [100 * run[part][-1] for run in measured["runs"] if run["network"] == name] for name in networks}
-
-    training = ends("train_error")
-    return {
-        "training": {name: mean(errors) for name, errors in training.items()},
-        "held_out": {name: mean(errors) for name, errors in ends("held_out_error").items()},
-        "worse": {kind: min(training[f"{kind}56"]) > max(training[f"{kind}20"]) for kind in ("plain", "resnet")},
-        "seeds": len({run["seed"] for run in measured["runs"]}),
-        "gradient": {g["network"]: g["at_first"] for g in measured["gradients"]},
-    }
+PAGES = Environment(
+    loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+PAGES.filters |= {"two_digits": _two_digits, "data_url": _data_url}

@@ -13,7 +13,7 @@ from sketchpad import WORDS
 CHINESE = WORDS["zh"]
 NAMES = (
     r"F\(x\)|x|small|tutorial|layer\d\.\d|MNIST|PNG|JPEG|WebP|He|arXiv|ReLU|BatchNorm|softmax|epoch"
-    r"|bfloat16|python|torch(\.compile)?|cu\d+"
+    r"|bfloat16|[Pp]ython|(Py)?[Tt]orch(\.compile)?|cu\d+"
 )
 
 
