@@ -33,7 +33,7 @@ class Demo(NamedTuple):
 def running_demo(log: Path, port: int, command: Sequence[str] = ("demo.py",)) -> Iterator[Demo]:
     """`python demo.py`, from its first answer on, until it is ended. What it prints goes to `log`, uploads beside it.
 
-    Raises `ChildProcessError` where it ends by itself, or gives none within a minute.
+    Raises `ChildProcessError` where it ends by itself, or does not answer within five minutes.
     """
     url = f"http://127.0.0.1:{port}/"
     arguments = [sys.executable, *command, "--device", "cpu", "--port", str(port)]
@@ -41,7 +41,7 @@ def running_demo(log: Path, port: int, command: Sequence[str] = ("demo.py",)) ->
     with log.open("w") as output:
         process = subprocess.Popen(arguments, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while True:
             if process.poll() is not None or time.monotonic() > end:
                 raise ChildProcessError(log.read_text())
@@ -54,7 +54,7 @@ def running_demo(log: Path, port: int, command: Sequence[str] = ("demo.py",)) ->
     finally:
         process.terminate()
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=120)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

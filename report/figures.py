@@ -1,4 +1,4 @@
-"""Curves: how a network was trained, and what depth does. matplotlib is imported when one is drawn, not before."""
+"""Curves of training, and of the experiment on depth. matplotlib is imported when one is drawn, not before."""
 
 import io
 import re
@@ -9,14 +9,14 @@ from typing import Any
 
 from resnet.history import Epoch
 
-TEXT = "#010203"  # on a page, the page's own text colour
-BLUE, ORANGE, GREY = "#2f7be0", "#e8741a", "#8a8a8a"  # to be seen on white and on black
+TEXT = "#010203"  # `svg` replaces it by the page's text colour
+BLUE, ORANGE, GREY = "#2f7be0", "#e8741a", "#8a8a8a"  # visible on white and on black
 THIN, BOLD = 1.0, 2.4  # points
-Panel = Callable[[Any], None]  # draws onto matplotlib's axes
+Panel = Callable[[Any], None]  # draws on matplotlib axes
 
 
 def training(epochs: Sequence[Epoch]) -> list[Panel]:
-    """The measures of `train.py` after each epoch: loss, and accuracy on the held-out images."""
+    """After each epoch: the losses, and the accuracy on held-out images."""
 
     def draw_loss(axes: Any) -> None:
         _curve(axes, [epoch.train_loss for epoch in epochs], GREY, THIN, "training")
@@ -31,10 +31,10 @@ def training(epochs: Sequence[Epoch]) -> list[Panel]:
 
 
 def depth(measured: dict[str, Any]) -> list[Panel]:
-    """The JSON of `benchmarks/depth.py`: errors without and with shortcuts, in the manner of Fig. 6, and gradients."""
+    """From the JSON of `benchmarks/depth.py`: errors without and with shortcuts (as in Fig. 6), and gradients."""
     worst = max(max(run["train_error"] + run["held_out_error"]) for run in measured["runs"])
     best = min(min(run["train_error"] + run["held_out_error"]) for run in measured["runs"])
-    limits = (100 * max(best, 1e-4) / 1.5, 150 * worst)  # the same for both
+    limits = (100 * max(best, 1e-4) / 1.5, 150 * worst)  # the same for both panels
 
     def errors(kind: str, title: str) -> Panel:
         def draw(axes: Any) -> None:
@@ -64,16 +64,16 @@ def depth(measured: dict[str, Any]) -> list[Panel]:
 
 
 def svg(panel: Panel) -> str:
-    """For a page: one panel, whose text and axes have the colour of the text around it."""
+    """One panel for a page. Its text and axes have the colour of the text around it."""
     buffer = io.StringIO()
     _figure([panel]).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     drawn = buffer.getvalue()
-    surplus = r'<metadata>.*?</metadata>|<style.*?</style>|(?<=<g) id="[^"]*"'  # groups' ids are alike in all drawings
+    surplus = r'<metadata>.*?</metadata>|<style.*?</style>|(?<=<g) id="[^"]*"'  # all panels have the same group ids
     return re.sub(surplus, "", drawn[drawn.index("<svg") :], flags=re.DOTALL).replace(TEXT, "currentColor")
 
 
 def save_png(panels: Sequence[Panel], path: Path) -> None:
-    """For a document: panels side by side on white."""
+    """Panels side by side on white, for a document."""
     _figure(panels).savefig(path, dpi=150, metadata={"Software": None})
 
 
@@ -90,7 +90,7 @@ def _figure(panels: Sequence[Panel]) -> Any:
 
 
 def _plain(axes: Any) -> None:
-    """No more ink than the curves need, in one colour."""
+    """Thin axes, a light grid, and the legend below, where it hides no curve."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(TEXT)
     axes.tick_params(colors=TEXT, which="both")
@@ -98,11 +98,11 @@ def _plain(axes: Any) -> None:
     axes.grid(color=GREY, alpha=0.25)
     for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
         text.set_color(TEXT)
-    place = {"loc": "upper center", "bbox_to_anchor": (0.45, -0.18), "ncols": 2}  # below, where it hides no curve
+    place = {"loc": "upper center", "bbox_to_anchor": (0.45, -0.18), "ncols": 2}
     axes.legend(**place, frameon=False, labelcolor=TEXT, fontsize=9, handlelength=1.4, columnspacing=1.2)
 
 
 def _curve(axes: Any, values: Sequence[float], colour: str, width: float, label: str | None) -> None:
-    """From 1 on; a dot where there is but one value."""
+    """Values of epochs or layers, from 1 on. A single value is a dot."""
     marker = "o" if len(values) == 1 else None
     axes.plot(range(1, len(values) + 1), values, color=colour, linewidth=width, label=label, marker=marker)

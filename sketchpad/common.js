@@ -41,9 +41,10 @@ function sleep(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds))
 }
 
-// Ten bars, one a digit, updated in place; the components' style sheets lay them out
+// Ten bars, one a digit, updated in place; page.css paints them, each component lays them out
 
 function makeBars(list) {
+  list.classList.add("probabilities")
   for (let digit = 0; digit < 10; digit++) {
     const bar = document.createElement("li")
     bar.innerHTML =

@@ -99,18 +99,15 @@ function replaceDrawing(next) {
   drawingChanged(reader.restart)
 }
 
-function undo() {
+function step(from, to) { // through the drawings that were
   stopReplay()
-  if (!past.length) return
-  future.push(drawing)
-  replaceDrawing(past.pop())
+  if (!from.length) return
+  to.push(drawing)
+  replaceDrawing(from.pop())
 }
 
-function redo() {
-  if (!future.length) return
-  past.push(drawing)
-  replaceDrawing(future.pop())
-}
+const undo = () => step(past, future)
+const redo = () => step(future, past)
 
 function clear() {
   if (!drawing.length) return

@@ -13,7 +13,7 @@ MAY_IMPORT = {  # what a part imports when it is itself imported: our packages, 
     "resnet": {"resnet", "torch", "numpy", "scipy", "safetensors", "pydantic"},
     "digits": {"digits", "torch", "numpy", "scipy"},
     "sketchpad": {"sketchpad", "gradio"},
-    "report": {"report", "resnet", "jinja2", "matplotlib", "PIL"},
+    "report": {"report", "resnet", "jinja2", "PIL"},
     "serving": {"serving", "sketchpad", "digits", "resnet", "gradio", "starlette", "torch", "numpy", "PIL"},
     "publish": {"publish", "resnet", "torch"},
     "benchmarks": {"benchmarks", "report", "serving", "digits", "resnet", "train"}
@@ -24,6 +24,7 @@ MAY_IMPORT = {  # what a part imports when it is itself imported: our packages, 
 INSIDE_A_FUNCTION = {  # slow or optional libraries, imported where they are used
     "resnet": {"huggingface_hub"},
     "digits": {"torchvision"},
+    "report": {"matplotlib"},
     "publish": {"huggingface_hub"},
     "benchmarks": {"torchvision"},
 }
