@@ -199,7 +199,7 @@ def onnx_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
     trained = checkpoint.load(next(checkpoint.SHIPPED.glob("small.*")))
     export(trained, folder / "published.onnx")
-    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/handwriting.md").read_text("utf-8"), re.S)
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/accuracy.md").read_text("utf-8"), re.S)
     with contextlib.chdir(folder):
         exec(snippet, {"torch": torch, "model": trained.build()})
     return {"probabilities": folder / "published.onnx", "logits, one at a time": folder / "mine.onnx"}

@@ -1,4 +1,4 @@
-"""The figures of docs/handwriting.md are the shipped networks'. A row that fails here is the one to put there."""
+"""The figures of docs/accuracy.md are the shipped networks'. A row that fails here is the one to put there."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ from benchmarks import classifier, collection
 from benchmarks.measures import measure
 from resnet import checkpoint
 
-DOCUMENT = (ROOT / "docs/handwriting.md").read_text("utf-8")
+DOCUMENT = (ROOT / "docs/accuracy.md").read_text("utf-8")
 NETWORKS = ("small", "tutorial")
 
 
