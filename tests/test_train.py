@@ -293,12 +293,12 @@ def test_a_signal_before_the_first_epochs_end_says_that_nothing_is_saved(few_ima
 
 
 def test_killed_at_a_random_moment_resume_is_exact(tmp_path, pytestconfig):
-    """`--kills N` times by SIGKILL, and by Ctrl-C as often."""
+    """`--kills N` times, by SIGKILL and Ctrl-C in turns."""
     flags = (*SMOKE, "--epochs", 3, "--output")
     begin = time.monotonic()
     assert finish(start(*flags, tmp_path / "whole"))[0] == 0
     lasts, random, whole = time.monotonic() - begin, Random(0), checkpoint.load(tmp_path / "whole")
-    for kill in range(2 * pytestconfig.getoption("--kills")):
+    for kill in range(pytestconfig.getoption("--kills")):
         path, kind = tmp_path / f"{kill}", (signal.SIGKILL, signal.SIGINT)[kill % 2]
         process = start(*flags, path)
         for line in process.stdout:
@@ -465,10 +465,7 @@ def test_no_network_and_no_data_is_one_sentence_that_says_where_to_put_the_files
 def test_an_existing_checkpoint_is_not_overwritten_unasked(smoke):
     _, path = smoke
     before = path.read_bytes()
-    assert (
-        run("--smoke", "--output", path)[1]
-        == f"train.py: {path} exists. Use --resume, --overwrite or another --output."
-    )
+    assert "exists. Use --resume, --overwrite or another --output." in run("--smoke", "--output", path)[1]
     assert path.read_bytes() == before
 
 
