@@ -1,14 +1,13 @@
 """Train a residual network to read handwritten digits: the standard loop on MNIST. `python train.py --help`"""
 
 import argparse
+import atexit
 import math
 import platform
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,8 +37,7 @@ def main() -> None:
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
         parallel.start()
-        with ExitStack() as until_end:
-            train(*parallel.on_first_process(partial(prepare, until_end)))
+        train(*parallel.on_first_process(prepare))
         parallel.stop()
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"train.py: {error}")
@@ -157,12 +155,12 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(until_end: ExitStack) -> tuple[Settings, resume.State | None, dataset.Splits, torch.device, Path]:
+def prepare() -> tuple[Settings, resume.State | None, dataset.Splits, torch.device, Path]:
     """The arguments of `train`, from the command line. Refuses what would lose work."""
     args = parse_args()
     given, settings, output = choose(args)
     device = choose_device(args.device)
-    until_end.enter_context(locked(output))
+    lock(output)
     state = None
     if args.resume:
         settings, state = stopped_run(given, output)
@@ -191,23 +189,19 @@ def choose(args: argparse.Namespace) -> tuple[dict[str, Any], Settings, Path]:
     return given, settings, args.output or folder / f"{settings.arch}-seed{settings.seed}.safetensors"
 
 
-@contextmanager
-def locked(output: Path) -> Iterator[None]:
-    """Within it, no other run writes `output`."""
+def lock(output: Path) -> None:
+    """Keeps other runs from writing `output` until this process ends."""
     if output.is_dir():
         raise ValueError(f"{output} is a folder. Name a file in it.")
     output.parent.mkdir(parents=True, exist_ok=True)
     path = output.with_name(f".{output.name}.lock")
-    lock = FileLock(path)
+    file_lock = FileLock(path)
     try:
-        lock.acquire(blocking=False)
+        file_lock.acquire(blocking=False)
     except Timeout:
         raise ValueError(f"Another run is writing {output}. Wait for it, or choose another --output.") from None
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        lock.release()
+    atexit.register(file_lock.release)  # last registered, first called
+    atexit.register(path.unlink, missing_ok=True)
 
 
 def stopped_run(given: dict[str, Any], output: Path) -> tuple[Settings, resume.State]:

@@ -37,8 +37,7 @@ VISITORS = (1, 8, 32, 64)
 IDLE = """
 import demo
 reading = {"digit": 3, "probabilities": [0.1] * 10, "image": [0] * 784}
-demo.what_was_sent = lambda request: (None, None, None)
-demo.Networks.read = lambda *what: reading
+demo.Questions.read_drawing = lambda *_: reading
 demo.main()
 """
 
@@ -94,11 +93,20 @@ def component(url: str, function: str = "read_strokes") -> int:
     return next(each["id"] for each in components if function in each["props"].get("server_fns", ()))
 
 
+def ask(url: str, pad: int, request: Any) -> dict[str, Any]:
+    """One request of the pad -> its reading."""
+    call = {"session_hash": "s", "component_id": pad, "fn_name": "read_strokes", "data": request}
+    headers = {"Content-Type": "application/json"}
+    asked = urllib.request.Request(url + "gradio_api/component_server/", json.dumps(call).encode(), headers)
+    with urllib.request.urlopen(asked, timeout=60) as response:
+        return json.loads(response.read())
+
+
 def visit(url: str, pad: int, visitor: int, seconds: float, grown: list[list[bytes]], answers: list[Answer]) -> None:
     """One visitor: at each tick the drawing has grown; it is sent unless an answer is awaited, then the newest is."""
     connection = http.client.HTTPConnection(url.split("/")[2], timeout=30)
     head = f'{{"session_hash": "visitor{visitor}", "component_id": {pad}, "fn_name": "read_strokes", "data": '
-    head = head.encode() + b'{"network": "small", "cuts": [], "strokes": '
+    head = head.encode() + b'{"network": "small", "ablations": [], "strokes": '
     headers = {"Content-Type": "application/json", "X-Forwarded-For": f"10.0.0.{visitor}"}  # as a proxy in front says
     start = time.perf_counter() + visitor % RATE / RATE / RATE  # not all at once
     sent = -1
@@ -127,7 +135,7 @@ def push(url: str, pad: int, number: int, end: float) -> None:
     drawing = json.dumps((DRAWINGS[8], scribble)[number % 2]).encode()
     connection = http.client.HTTPConnection(url.split("/")[2], timeout=30)
     body = f'{{"session_hash": "greedy", "component_id": {pad}, "fn_name": "read_strokes", "data": '.encode()
-    body += b'{"network": "small", "cuts": [], "strokes": ' + drawing + b"}}"
+    body += b'{"network": "small", "ablations": [], "strokes": ' + drawing + b"}}"
     headers = {"Content-Type": "application/json", "X-Forwarded-For": "10.1.0.0"}
     while time.perf_counter() < end:
         if number % 4 == 0:

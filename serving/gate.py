@@ -1,206 +1,213 @@
-"""Stands before the app: refuses what is too large before it is read, and what is malformed; lets nobody push in.
+"""What stands in front of Gradio's app and refuses, in one sentence, what would harm the server. It guards against
 
-Gradio reads a body of any size, answers some that make no sense as if it had failed itself, fetches pictures from the
-addresses that a program sends it, and serves in order of arrival, however many come from one visitor.
+- bodies that are too large or arrive too slowly;
+- one address that asks for everything at once: it has a few requests worked on at a time, and one that is costly;
+- programs that make the server fetch an address or a file for them, by Gradio routes that the page does not use;
+- long names that Gradio would remember for ever;
+- malformed requests at which Gradio fails: they are answered by 400, not by 500 and a page of traceback in the log.
+
+It cannot guard against what is not yet a request, nor against many addresses together. On the open internet, put a
+reverse proxy such as nginx in front, which bounds the connections of an address, closes those that send nothing, and
+serves a slow reader from a buffer; and let it set X-Forwarded-For, or all visitors count as one address.
 """
 
 import asyncio
 import json
 import sys
-import time
-import traceback
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import AsyncExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
+from weakref import WeakValueDictionary
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-GATE = Path(__file__).resolve()
-ROOT = GATE.parent.parent
-LARGEST = 2**20  # bytes of a request, but for uploads
-LARGEST_UPLOAD = 10 * 2**20  # bytes
-LONGEST_QUERY = 2048  # bytes; Gradio remembers some for ever
-LONGEST_NAME = 64  # characters that a page calls itself by, which Gradio remembers too
-PATIENCE = 30  # seconds for the next part of a body
-PATIENCE_IN_ALL = 300  # seconds
-ABREAST = 4  # questions of one address that are worked on at a time; drawings are read one after another anyway
-LARGE = 2**15  # bytes of a drawing that takes as long as ten others
-PAGES = ("", "config", "info", "openapi.json")  # as long, too: for each, Gradio copies all it says of the page
-PAUSE = 0.02  # seconds between two such costly questions of one address
-WAITING = 300  # of one address, which may be a school's; each holds its body
-CROWDED = "Too much is asked from this address at once; try again in a moment."
-UPLOADS = "/gradio_api/upload"
-# Of Gradio's doors, those that nothing here needs; some fetch what they are told to.
-CLOSED = ("/proxy=", "/file=http", "/file/", "/process_recording", "/deep_link", "/dev/reload")
+from serving import limits
+
+CROWDED = "Too many requests come from this address at once. Try again in a moment."
+MALFORMED = "This request cannot be handled. Reload the page."
+TOO_SLOW = "This took too long to arrive. Send it again."
+TOO_LARGE = f"This is larger than {limits.BODY_BYTES // 2**20} MB, the most that is read here."
+UPLOAD = "/upload"
+SERVER_FUNCTION = "/component_server"  # by which the pad and Inside ask
+PAGES = ("", "config", "info", "openapi.json")  # what Gradio makes anew for each visit
+UNUSED = ("/proxy=", "/file=http", "/file/", "/process_recording", "/deep_link", "/dev/reload")  # parts of paths
 
 
 class Refused(Exception):
-    """A status of HTTP, and a sentence for whoever asked."""
+    """An HTTP status, and a sentence for the visitor."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
 
 
-class Line:
-    """Of one address: what it asks, of which others wait for `ABREAST` at most, and for one that is costly."""
+class Address:
+    """What one address has under way."""
 
     def __init__(self) -> None:
-        self.places, self.costly = asyncio.Semaphore(ABREAST), asyncio.Lock()
-        self.standing = 0
+        self.waiting = 0
+        self.places = asyncio.Semaphore(limits.AT_ONCE)
+        self.costly = asyncio.Semaphore(1)
+        self.uploads = asyncio.Semaphore(limits.UPLOADS_AT_ONCE)
+
+
+class Turn:
+    """A request's turn among those of its address. It ends when the answer begins, so slow readers hold no place."""
+
+    def __init__(self, address: Address) -> None:
+        self.address, self.over, self.pause = address, False, 0.0
+        self.held: list[asyncio.Semaphore] = []
+        address.waiting += 1
+
+    async def take(self, points: int) -> None:
+        costly = points > limits.COSTLY_POINTS
+        self.pause = limits.SECONDS_A_POINT * points if costly else 0.0
+        for place in (self.address.costly, self.address.places) if costly else (self.address.places,):
+            await place.acquire()
+            self.held.append(place)
+
+    def end(self) -> None:
+        if not self.over:
+            self.over = True
+            self.address.waiting -= 1
+            asyncio.get_running_loop().call_later(self.pause, self.release)
+
+    def release(self) -> None:
+        for place in self.held:
+            place.release()
 
 
 class Gate:
-    """ASGI middleware: to each request, at worst a status of 4xx with a sentence."""
+    """ASGI middleware."""
 
-    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
-        self.app = app
-        self.lines: dict[str, Line] = {}  # by address
+    def __init__(self, app: ASGIApp) -> None:
+        self.app, self.upload = app, RequestBodyLimitMiddleware(app, limits.UPLOAD_BYTES)
+        self.addresses: WeakValueDictionary[str, Address] = WeakValueDictionary()  # those with a turn
 
-    @contextmanager
-    def line(self, scope: Message) -> Iterator["Line"]:
-        """A stand in the one of this address."""
-        line = self.lines.setdefault(address_of(scope), Line())
-        if line.standing >= WAITING:
-            raise Refused(429, CROWDED)
-        line.standing += 1
-        try:
-            yield line
-        finally:
-            line.standing -= 1
-            if not line.standing:
-                del self.lines[address_of(scope)]
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        answered, costly = False, False
-        async with AsyncExitStack() as held:
+        turn = Turn(self.addresses.setdefault(address_of(scope), Address()))
 
-            async def answer(message: Message) -> None:
-                nonlocal answered
-                if not answered:  # the work is done: who is slow to read it holds no place
-                    answered, done = True, held.pop_all()
-                    if costly:
-                        asyncio.get_running_loop().call_later(PAUSE, lambda: asyncio.ensure_future(done.aclose()))
-                    else:
-                        await done.aclose()
-                await send(message)
+        async def answer(message: Message) -> None:
+            turn.end()
+            await send(message)
 
-            try:
-                check(scope)
-                receive = counted(scope, receive)
-                line = held.enter_context(self.line(scope))
-                if not leads_to(scope, UPLOADS):  # which the app receives itself
-                    body = b""
-                    if scope["method"] == "POST":
-                        body, receive = await kept(receive)  # first: one that never comes must not take a place
-                        check_json(body)
-                    costly = len(body) > LARGE or is_page(scope)
-                    if costly:
-                        await held.enter_async_context(line.costly)
-                    await held.enter_async_context(line.places)
-                await self.app(scope, receive, answer)
-            except Exception as error:
-                if answered:
-                    raise
-                if not isinstance(error, Refused):
-                    print(f"refused {scope['method']} {scope['path'][:100]!r}: {type(error).__name__}", file=sys.stderr)
-                    if is_ours(error):
-                        traceback.print_exception(error)
-                    error = Refused(400, "This request makes no sense here; reload the page.")
-                await refuse(send, *error.args)
+        try:
+            check_head(scope)
+            await self.serve(turn, scope, receive, answer)
+        except Exception as error:
+            if turn.over:
+                raise
+            await refuse(error, scope, receive, send)
+        finally:
+            turn.end()
+
+    async def serve(self, turn: Turn, scope: Scope, receive: Receive, answer: Send) -> None:
+        if turn.address.waiting > limits.WAITING:
+            raise Refused(429, CROWDED)
+        if leads_to(scope, UPLOAD):
+            async with turn.address.uploads, asyncio.timeout(limits.UPLOAD_SECONDS):
+                await self.upload(scope, receive, answer)
+            return
+        points = limits.PAGE_POINTS if is_page(scope) else 0
+        if scope["method"] == "POST":
+            async with asyncio.timeout(limits.BODY_SECONDS):  # before it takes a place
+                body = await read_body(receive)
+            points += check_body(body)
+            receive = replay(body, receive)
+        await turn.take(points)
+        await self.app(scope, receive, answer)
 
 
-def is_ours(error: Exception) -> bool:
-    """Did this program fail, and not only Gradio with what it was sent?"""
-    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
-    return any(ROOT in file.parents and file != GATE and "site-packages" not in file.parts for file in files)
-
-
-def address_of(scope: Message) -> str:
+def address_of(scope: Scope) -> str:
     return (scope.get("client") or [""])[0]
 
 
-def leads_to(scope: Message, path: str) -> bool:
-    return scope["path"].rstrip("/").endswith(path)
+def leads_to(scope: Scope, route: str) -> bool:
+    return scope["path"].rstrip("/").endswith(route)
 
 
-def is_page(scope: Message) -> bool:
-    """Or what Gradio says of it."""
+def is_page(scope: Scope) -> bool:
     path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
     return path.rpartition("/")[2] in PAGES
 
 
-async def refuse(send: Send, status: int, sentence: str) -> None:
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps({"detail": sentence}).encode()})
-
-
-def check(scope: Message) -> None:
-    """What can be told before a body is read."""
-    if any(door in scope["path"] for door in CLOSED):
+def check_head(scope: Scope) -> None:
+    """What can be told before the body is there. Raises `Refused`."""
+    if any(part in scope["path"] for part in UNUSED):
         raise Refused(404, "There is nothing here.")
-    if len(scope["query_string"]) > LONGEST_QUERY:
+    if len(scope["query_string"]) > limits.QUERY_BYTES:
         raise Refused(414, "This address is too long.")
-    kinds = [value.lower() for name, value in scope["headers"] if name == b"content-type"]
-    if any(b"multipart" in kind for kind in kinds) and not leads_to(scope, UPLOADS):
-        raise Refused(415, "Files must be uploaded.")  # Gradio may leave them on the disk, elsewhere
-    announced = dict(scope["headers"]).get(b"content-length", b"0")
-    if not announced.isdigit() or int(announced) > limit(scope):
-        raise too_large(scope)
+    headers = Headers(scope=scope)
+    if any("multipart" in kind.lower() for kind in headers.getlist("content-type")) and not leads_to(scope, UPLOAD):
+        raise Refused(415, "Files must be uploaded.")  # Gradio would write them to another folder and leave them there
+    length = headers.get("content-length", "0")
+    if not leads_to(scope, UPLOAD) and not (length.isdigit() and int(length) <= limits.BODY_BYTES):
+        raise Refused(413, TOO_LARGE)
 
 
-def limit(scope: Message) -> int:
-    return LARGEST_UPLOAD if leads_to(scope, UPLOADS) else LARGEST
+async def read_body(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > limits.BODY_BYTES:
+            raise Refused(413, TOO_LARGE)
+        if not message.get("more_body"):
+            return body
 
 
-def too_large(scope: Message) -> Refused:
-    return Refused(413, f"This is larger than {limit(scope) // 2**20} MB, which is all that is read here.")
+def replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the whole body, then what comes after it."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_again
 
 
-def counted(scope: Message, receive: Receive) -> Receive:
-    """`receive`, of no more than is allowed, and without long pauses."""
-    size, whole, end = 0, False, time.monotonic() + PATIENCE_IN_ALL
+def check_body(body: bytes) -> int:
+    """-> how many points the drawing in it counts as: 0 without one. Raises `Refused` for what Gradio must not see."""
 
-    async def next_part() -> Message:
-        nonlocal size, whole
-        if whole:
-            return await receive()  # that the visitor has left, whenever that may be
-        try:
-            message = await asyncio.wait_for(receive(), min(PATIENCE, end - time.monotonic()))
-        except TimeoutError:
-            raise Refused(408, "This took too long to arrive; send it again.") from None
-        size += len(message.get("body", b""))
-        whole = not message.get("more_body")
-        if size > limit(scope):
-            raise too_large(scope)
-        return message
-
-    return next_part
-
-
-async def kept(receive: Receive) -> tuple[bytes, Receive]:
-    """A body, and a `receive` that gives it again."""
-    messages = [await receive()]
-    while messages[-1].get("more_body"):
-        messages.append(await receive())
-
-    async def again() -> Message:
-        return messages.pop(0) if messages else await receive()
-
-    return b"".join(message.get("body", b"") for message in messages), again
-
-
-def check_json(body: bytes) -> None:
-    """What Gradio must not see; what is no JSON it refuses itself."""
-
-    def look(value: dict[str, Any]) -> None:
+    def check(value: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value.get("path"), str) and "://" in value["path"]:
-            raise Refused(400, "A picture must be uploaded; addresses are not fetched.")
-        if len(str(value.get("session_hash"))) > LONGEST_NAME:
+            raise Refused(400, "A picture must be uploaded. Addresses are not fetched.")
+        if len(str(value.get("session_hash"))) > limits.SESSION_CHARACTERS:
             raise Refused(400, "The name of this session is too long.")
+        return value
 
-    with suppress(ValueError, RecursionError):
-        json.loads(body, object_hook=look)
+    with suppress(ValueError, RecursionError):  # what is no JSON, Gradio refuses
+        match json.loads(body, object_hook=check):
+            case {"data": {"strokes": [*strokes]}} | {"data": [[*strokes], *_]}:  # of the pad, of a program
+                return sum(max(limits.CURVE_POINTS, len(stroke)) for stroke in strokes if isinstance(stroke, list))
+    return 0
+
+
+async def refuse(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the sentence: as an error, or as a reading of the pad, whose script sees the data of a 200 alone."""
+    if isinstance(error, TimeoutError):
+        error = Refused(408, TOO_SLOW)
+    if not isinstance(error, Refused):
+        print(f"refused {scope['method']} {scope['path'][:100]!r}: {type(error).__name__}", file=sys.stderr)
+        error = Refused(400, MALFORMED)
+    status, data = error.status, {"detail": error.sentence}
+    if leads_to(scope, SERVER_FUNCTION):
+        status, data = 200, {"error": error.sentence}
+    await JSONResponse(data, status, {"connection": "close"})(scope, receive, send)
+
+
+def bad_request(*_: object) -> JSONResponse:
+    """Gradio fails outside the gate at a request that names no host."""
+    return JSONResponse({"detail": MALFORMED}, 400)
+
+
+APP_KWARGS = {"middleware": [Middleware(Gate)], "exception_handlers": {Exception: bad_request}}  # for `launch`

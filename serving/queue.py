@@ -1,31 +1,35 @@
-"""Gradio's queue, in which nobody pushes in: it serves in order of arrival, however many come from one visitor."""
+"""Gradio's queue, made fair: by itself it serves in order of arrival, however many events come from one visitor."""
 
 from collections import Counter
 from typing import Any
 
 import gradio as gr
-from gradio.queueing import Event
+from gradio.queueing import Event, EventQueue
 
+from serving import limits
 from serving.gate import CROWDED, address_of
 
-PLACES = 50  # of one address, which may be a school's
+PRIVATE = ("event_queue_per_concurrency_id", "pending_event_ids_session", "pending_messages_per_session", "push")
 
 
-def take_turns(page: gr.Blocks) -> None:
-    """After `page.queue`: addresses are served in turn, each its own in order of arrival, and may fill no more places.
+def make_fair(page: gr.Blocks) -> None:
+    """To be called after `page.queue`: addresses are served in turn, each its own events in order of arrival.
 
-    Gradio has no setting for this; `push` and the lists of events are its own affair, hence the narrow range of
-    versions in requirements.txt.
+    An address may have `limits.QUEUED` events waiting. Gradio has no setting for this, so a method of its queue is
+    replaced. Raises `ImportError` where Gradio's private names have changed.
     """
-    queue = page._queue
+    queue: Any = getattr(page, "_queue", None)
+    missing = [name for name in PRIVATE if not hasattr(queue, name)]
+    if missing or not hasattr(EventQueue("", 1), "queue"):
+        raise ImportError(f"Gradio {gr.__version__} has a queue unknown to this program. See requirements.txt.")
     push = queue.push
 
     async def push_fairly(body: Any, request: Any, username: str | None) -> tuple[bool, Any, str]:
-        lines = [line.queue for line in queue.event_queue_per_concurrency_id.values()]
+        waiting = [event for line in queue.event_queue_per_concurrency_id.values() for event in line.queue]
         address = address_of(request.scope)
-        mine = sum(address_of(event.request.scope) == address for line in lines for event in line)
-        if mine >= PLACES or len(queue) >= queue.max_size:
-            return False, CROWDED, "error"  # 400; a full queue is 503, as if the server were at fault
+        own = sum(address_of(event.request.scope) == address for event in waiting)
+        if own >= limits.QUEUED or len(waiting) >= limits.QUEUE:
+            return False, CROWDED, "error"  # 400; Gradio's own answer is 503, as if the server had failed
         answer = await push(body=body, request=request, username=username)
         for line in queue.event_queue_per_concurrency_id.values():
             line.queue.sort(key=rounds(line.queue).get)
@@ -36,11 +40,12 @@ def take_turns(page: gr.Blocks) -> None:
     queue.push = push_fairly
 
 
-def rounds(line: list[Event]) -> dict[Event, int]:
-    """How many of the same address stand before each."""
-    passed, before = Counter(), {}
-    for event in line:
+def rounds(events: list[Event]) -> dict[Event, int]:
+    """-> for each event, how many of the same address wait before it."""
+    before: Counter[str] = Counter()
+    result = {}
+    for event in events:
         address = address_of(event.request.scope)
-        before[event] = passed[address]
-        passed[address] += 1
-    return before
+        result[event] = before[address]
+        before[address] += 1
+    return result

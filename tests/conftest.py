@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pytest
 
 from benchmarks import running
 from benchmarks.running import CHROMIUM_FLAGS, ROOT, find_chromium, free_port
+from resnet.checkpoint import SHIPPED
 
 __all__ = ["CHROMIUM_FLAGS", "ROOT", "STRANGE", "find_chromium", "finish", "free_port", "running_demo"]
 
@@ -41,7 +43,7 @@ def finish(work: Coroutine) -> Any:
 def pytest_addoption(parser):
     parser.addoption("--mnist", default=os.environ.get("MNIST_DIR"), help="folder that holds MNIST/raw (or MNIST_DIR)")
     parser.addoption("--fuzz", type=int, default=100, help="how many malformed requests each test of them makes")
-    parser.addoption("--kills", type=int, default=2, help="how often training is killed at a random moment")
+    parser.addoption("--kills", type=int, default=3, help="how often training is killed, by each of two signals")
     parser.addoption("--soak", type=float, default=0.2, help="for how many minutes 32 visitors draw")
     parser.addoption("--unipen", default=os.environ.get("UNIPEN_DIR"), help="folder of UNIPEN (or UNIPEN_DIR)")
     parser.addoption("--ink", default=os.environ.get("INK_DIR"), help="folder of pen strokes, *.jsonl (or INK_DIR)")
@@ -87,6 +89,21 @@ def running_demo(log: Path, port: int):
     with running.running_demo(log, port) as demo:
         yield demo.url
     assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture(scope="session")
+def app():
+    """The demo's app in this process, asked without a socket."""
+    from in_process import DemoApp
+
+    from demo import build
+    from serving.environment import UPLOADS
+    from serving.menu import Menu
+
+    app = DemoApp(lambda: build(Menu(SHIPPED / "small.safetensors", "cpu")))
+    yield app
+    app.close()
+    shutil.rmtree(UPLOADS, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,10 @@ import pytest
 from conftest import STRANGE, free_port, running_demo
 from PIL import Image
 
-from demo import NO_INK, NOT_A_PICTURE
 from digits import ink
 from digits.drawings import DRAWINGS
+from serving.pictures import NOT_A_PICTURE
+from serving.questions import NO_INK
 
 SERVER_FUNCTION = re.compile("/component_server/")  # where the pad and Inside send their requests
 LAPTOP = {"viewport": {"width": 1280, "height": 800}}

@@ -5,9 +5,10 @@ import re
 import pytest
 from test_browser import LAPTOP, PHONE, SERVER_FUNCTION, Page
 
-from demo import NO_INK, NOT_A_PICTURE
 from digits.picture import SEVERAL
-from serving.gate import CROWDED
+from serving.gate import CROWDED, MALFORMED, TOO_SLOW
+from serving.pictures import GONE, NOT_A_PICTURE
+from serving.questions import FAILED, NO_INK
 from sketchpad import WORDS
 
 CHINESE = WORDS["zh"]
@@ -26,7 +27,7 @@ def test_a_translation_has_the_holes_of_its_english_sentence():
             assert english.count("{}") == len(holes) or english.startswith("no device"), english
 
 
-@pytest.mark.parametrize("sentence", [NO_INK, NOT_A_PICTURE, SEVERAL, CROWDED])
+@pytest.mark.parametrize("sentence", [NO_INK, NOT_A_PICTURE, SEVERAL, GONE, CROWDED, MALFORMED, TOO_SLOW, FAILED])
 def test_a_refusal_is_in_the_table(sentence):
     assert sentence in CHINESE
 
