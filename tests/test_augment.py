@@ -1,4 +1,4 @@
-"""What digits go through to be learnt from: still digits, in other hands, and some that are none."""
+"""Augmented digits are still digits; outliers are not."""
 
 from itertools import pairwise
 
@@ -11,6 +11,20 @@ from digits.augment import batch as augment
 from digits.augment import habits, outliers
 from digits.augment.scrawls import scrawls
 
+MOTIONS = {
+    "to the left": lambda image: image.rot90(1, (1, 2)),
+    "to the right": lambda image: image.rot90(-1, (1, 2)),
+    "upside down": lambda image: image.rot90(2, (1, 2)),
+    "mirrored": lambda image: image.flip(2),
+    "top to bottom": lambda image: image.flip(1),
+}
+STILL_DIGITS = {  # by motion: those that may be read as themselves or as another
+    "to the left": (0, 8),
+    "to the right": (0, 8),
+    "upside down": (0, 1, 2, 5, 6, 8, 9),
+    "mirrored": (0, 1, 2, 5, 8),
+    "top to bottom": (0, 1, 2, 3, 5, 6, 8),
+}
 LIMITS = {"TURN": 45.0, "STRETCH": 0.3, "SLANT": 0.5, "ZOOM": 0.3, "SHIFT": 6.0, "BEND": 2.0}
 
 
@@ -24,27 +38,27 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_a_batch_comes_back_with_a_sixty_fourth_more_and_with_probabilities_for_labels(batch):
+def test_a_batch_gains_a_64th_of_outliers_and_probabilities_for_labels(batch):
     images, labels = batch
     many = (part.repeat(4, *[1] * (part.dim() - 1)) for part in batch)
     assert len(augment.Augmentation(seed=0, count=50)(*many, generator())[0]) == 162
-    learn = augment.Augmentation(seed=0, count=50)
-    new, targets = learn(images, labels, generator())
+    augmentation = augment.Augmentation(seed=0, count=50)
+    new, targets = augmentation(images, labels, generator())
     assert new.shape == (41, 1, 28, 28) and targets.shape == (41, 10)
     assert new.min() >= 0 and new.max() <= 1
     assert torch.equal(targets[:40].argmax(dim=1), labels) and torch.equal(targets[:40].sum(dim=1), torch.ones(40))
     torch.testing.assert_close(targets[40:], torch.full((1, 10), 0.1))
-    again, other = learn(images, labels, generator())[0], learn(images, labels, generator(1))[0]
+    again, other = (augmentation(images, labels, generator(seed))[0] for seed in (0, 1))
     assert torch.equal(new, again) and not torch.equal(new, other)
 
 
-def still(monkeypatch, but=None):
-    for name, most in LIMITS.items():
-        monkeypatch.setattr(augment, name, most if name == but else 0.0)
+def set_limits(monkeypatch, only=None):
+    for name, limit in LIMITS.items():
+        monkeypatch.setattr(augment, name, limit if name == only else 0.0)
 
 
-def test_a_warp_of_no_size_fits_the_ink_into_the_box_about_its_centre_of_mass(batch, monkeypatch):
-    still(monkeypatch)
+def test_without_limits_warp_only_fits_the_ink_into_the_box_about_its_centre_of_mass(batch, monkeypatch):
+    set_limits(monkeypatch)
     small = torch.nn.functional.pad(torch.nn.functional.avg_pool2d(batch[0], 2), (3, 11, 12, 2))
     y, x = np.mgrid[:28, :28]
     for image in augment.warp(small, generator())[:, 0].numpy():
@@ -55,10 +69,10 @@ def test_a_warp_of_no_size_fits_the_ink_into_the_box_about_its_centre_of_mass(ba
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-def test_each_way_of_warping_does_something_by_itself(batch, monkeypatch, limit):
-    still(monkeypatch)
+def test_each_limit_of_warp_has_an_effect_by_itself(batch, monkeypatch, limit):
+    set_limits(monkeypatch)
     unchanged = augment.warp(batch[0], generator())
-    still(monkeypatch, but=limit)
+    set_limits(monkeypatch, only=limit)
     assert (augment.warp(batch[0], generator()) - unchanged).abs().mean() > 0.01
 
 
@@ -67,7 +81,7 @@ def test_at_no_strength_images_are_only_fitted_into_the_box(batch, monkeypatch):
     half = augment.repen(augment.warp(batch[0], generator(), 0.5), generator(), 0.5)
     full = augment.repen(augment.warp(batch[0], generator()), generator())
     assert 0 < (half - calm).abs().mean() < (full - calm).abs().mean()
-    still(monkeypatch)
+    set_limits(monkeypatch)
     assert torch.equal(calm, augment.warp(batch[0], generator()))
 
 
@@ -84,7 +98,7 @@ def test_other_pens_are_wider_or_thinner(batch):
     assert ink.min() < 0.9 and ink.max() > 1.1
 
 
-def test_habits_add_a_stroke_to_some_zeros_ones_and_sevens_and_to_no_other(batch):
+def test_habits_add_a_stroke_to_some_zeros_ones_and_sevens_only(batch):
     images, labels = (part.repeat(20, *[1] * (part.dim() - 1)) for part in batch)
     new = habits.add(images, labels, generator())
     added = (new - images).sum((1, 2, 3))
@@ -94,11 +108,14 @@ def test_habits_add_a_stroke_to_some_zeros_ones_and_sevens_and_to_no_other(batch
         assert 0.15 < share < 0.6 if digit in (0, 1, 7) else share == 0
 
 
-def test_a_slash_crosses_the_middle_of_a_zero_and_a_flag_is_left_of_a_ones_top(batch):
+def test_a_slash_rises_through_the_middle_of_a_zero_and_a_flag_is_left_of_a_ones_top(batch):
     zeros = batch[0][batch[1] == 0].repeat(100, 1, 1, 1)
     slashed = habits.add(zeros, torch.zeros(len(zeros), dtype=torch.long), generator())
     crossed = slashed[:, 0, 13:16, 13:16].amax((1, 2)) > 0.9
     assert 0.15 < crossed.float().mean() < 0.35 and not (zeros[:, 0, 13:16, 13:16].amax((1, 2)) > 0.9).any()
+    added = (slashed - zeros)[:, 0].mean(0)
+    rising, falling = added[:14, 15:].sum() + added[15:, :14].sum(), added[:14, :14].sum() + added[15:, 15:].sum()
+    assert rising > 5 * falling
     stem = torch.zeros(400, 1, 28, 28)
     stem[:, :, 4:24, 13:15] = 1
     flagged = habits.add(stem, torch.ones(400, dtype=torch.long), generator()) - stem
@@ -117,14 +134,14 @@ def test_a_flag_is_never_as_level_as_a_sevens_bar_and_the_more_level_the_shorter
     assert 0.25 < (bowed > 1e-4).float().mean() < 0.4 and bowed.max() < 1
 
 
-def test_outliers_are_of_three_kinds_and_none_is_a_digit_as_it_was(batch):
+def test_no_outlier_is_an_unchanged_digit(batch):
     images, labels = batch
-    others = outliers.draw(images, labels, scrawls(30, seed=0), 12, generator())
-    assert others.shape == (12, 1, 28, 28) and others.min() >= 0 and others.max() <= 1
-    assert (others[:, None] - images[None]).abs().sum((2, 3, 4)).min() > 1
+    drawn = outliers.draw(images, labels, scrawls(30, seed=0), 12, generator())
+    assert drawn.shape == (12, 1, 28, 28) and drawn.min() >= 0 and drawn.max() <= 1
+    assert (drawn[:, None] - images[None]).abs().sum((2, 3, 4)).min() > 1
 
 
-def test_where_a_batch_has_room_for_a_single_outlier_each_kind_comes_in_its_turn(batch, monkeypatch):
+def test_single_outliers_are_of_all_three_kinds_in_their_shares(batch, monkeypatch):
     images, labels = batch
     counts = []
     monkeypatch.setattr(outliers, "turned", lambda images, labels, count, _: counts.append((0, count)) or images[:0])
@@ -135,11 +152,21 @@ def test_where_a_batch_has_room_for_a_single_outlier_each_kind_comes_in_its_turn
     assert turned + paired + scrawled == 400 and 60 < turned < 140 and 60 < paired < 140
 
 
-def test_only_digits_that_are_none_afterwards_are_turned(batch):
-    images, labels = batch
-    for digit in (0, 8):
-        assert len(outliers.turned(images[labels == digit], labels[labels == digit], 5, generator())) == 0
-    assert len(outliers.turned(images, labels, 5, generator())) == 5
+@pytest.mark.parametrize("digit", range(10))
+def test_a_turned_digit_is_no_longer_a_digit(batch, digit):
+    images, labels = (part[batch[1] == digit] for part in batch)
+    turned = [outliers.turned(images, labels, 4, generator(seed)) for seed in range(40)]
+    found = {
+        motion
+        for image in torch.cat(turned)
+        for motion, moved in MOTIONS.items()
+        if any(torch.equal(image, moved(original)) for original in images)
+    }
+    assert found == {motion for motion in MOTIONS if digit not in STILL_DIGITS[motion]}
+
+
+def test_as_many_digits_are_turned_as_asked_for(batch):
+    assert [len(outliers.turned(*batch, count, generator())) for count in (0, 1, 5)] == [0, 1, 5]
 
 
 def test_pairs_show_two_pieces_side_by_side(batch):

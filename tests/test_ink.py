@@ -1,10 +1,12 @@
-"""Ink becomes pixels: where, how large and in which shade it was drawn makes no difference."""
+"""Ink as pixels: position, size and shade of a drawing make no difference."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from digits import ink
+from digits import ink, picture
 from digits.drawings import DRAWINGS
 from resnet import Recognizer
 
@@ -61,14 +63,16 @@ def test_no_stroke_is_blank_and_a_tap_is_a_dot():
     assert np.array_equal(dot, ink.from_strokes([[(0.5, 0.5), (0.5, 0.5)]]))
 
 
-def test_a_lopsided_drawing_is_not_pushed_off_the_edge():
-    flag = [[(0, 0), (0, 100)], [(0, 0), (30, 0), (0, 10), (30, 10), (0, 20), (30, 20)]]
-    rows, _ = np.nonzero(ink.from_strokes(flag))
-    assert np.ptp(rows) + 1 >= 20
+@pytest.mark.parametrize(("axis", "direction"), [(0, 1), (0, -1), (1, 1), (1, -1)])
+def test_a_lopsided_drawing_is_not_pushed_off_the_edge(axis, direction):
+    flag = [[(0, 0), (0, 100)], [(90 * (i % 2), 2 * i) for i in range(10)]]  # its centre of mass is far up
+    flag = [direction * np.array(stroke)[:, :: 1 if axis == 0 else -1] for stroke in flag]
+    occupied = np.nonzero(ink.from_strokes(flag))[axis]
+    assert (occupied.min(), occupied.max()) == ((8, 27) if direction == 1 else (0, 19))
 
 
 @pytest.mark.parametrize(
-    ("strokes", "said"),
+    ("strokes", "message"),
     [
         (None, "list of strokes"),
         ("12", "list of strokes"),
@@ -89,8 +93,8 @@ def test_a_lopsided_drawing_is_not_pushed_off_the_edge():
         ([[]] * (ink.MAX_STROKES + 1), "200 strokes"),
     ],
 )
-def test_strokes_that_are_none_are_refused(strokes, said):
-    with pytest.raises(ValueError, match=said):
+def test_malformed_strokes_are_refused(strokes, message):
+    with pytest.raises(ValueError, match=message):
         ink.from_strokes(strokes)
 
 
@@ -140,6 +144,32 @@ def test_a_picture_of_a_drawing_comes_back_in_every_form(digit):
         assert np.abs(ink.from_image(form) - expected).mean() < 0.01, name
 
 
+def test_red_green_and_blue_ink_are_as_dark_as_they_look():
+    picture = np.full((40, 30, 3), 255, np.uint8)
+    for channel, rows in enumerate((slice(10, 17), slice(17, 24), slice(24, 30))):
+        picture[rows, 14:17] = np.eye(3)[channel] * 255
+    image = ink.from_image(picture).max(axis=1)
+    darkness = 1 - np.array([0.299, 0.587, 0.114])  # of each, on white paper; blue, the darkest, becomes 1
+    np.testing.assert_allclose(image[[6, 13, 20]], darkness / darkness.max(), atol=0.01)
+
+
+def test_a_large_picture_reads_like_a_small_one():
+    small = picture_of(3)
+    large = np.kron(small, np.ones((9, 9), np.uint8))
+    assert max(large.shape) > 2 * picture.SHRUNK
+    assert np.abs(ink.from_image(large) - ink.from_image(small)).max() < 0.1
+
+
+def test_50_megapixels_take_little_memory():
+    photo = np.full((7071, 7071), 255, np.uint8)
+    photo[1000:6000, 3000:3500] = 0
+    tracemalloc.start()
+    assert ink.from_image(photo).any()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6  # bytes; the picture itself is 50e6
+
+
 @pytest.mark.parametrize("digit", DIGITS)
 @pytest.mark.parametrize("blackboard", [False, True])
 def test_a_photo_in_uneven_light_is_read(random, digit, blackboard):
@@ -163,19 +193,19 @@ def test_an_empty_picture_is_blank(shade):
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [
-        (np.zeros((0, 5)), "H, W"),
-        (np.zeros((4, 5, 6)), "H, W"),
-        (np.zeros(7), "H, W"),
+        (np.zeros((0, 5)), "the shape .* not .0, 5."),
+        (np.zeros((4, 5, 6)), "the shape"),
+        (np.zeros(7), "the shape"),
         (np.full((5, 5), 2.0), r"\[0, 1\]"),
         (np.full((5, 5), np.nan), r"\[0, 1\]"),
         (np.array([["a", "b"]]), "numbers"),
         (np.full((5, 5), -1), r"\[0, 1\]"),
         (np.broadcast_to(np.uint8(0), (10_000, 10_000)), "50,000,000 pixels"),
-        (None, "H, W"),
+        (None, "the shape"),
     ],
 )
-def test_pictures_that_are_none_are_refused(image, said):
-    with pytest.raises(ValueError, match=said):
+def test_arrays_that_are_no_picture_are_refused(image, message):
+    with pytest.raises(ValueError, match=message):
         ink.from_image(image)

@@ -1,4 +1,4 @@
-"""Our ten drawings, drawn in many ways: what may not change the answer does not, and what may hardly ever does."""
+"""The ten drawings, drawn in many ways: position never changes the answer, slant and jitter hardly ever."""
 
 from itertools import product
 
@@ -27,9 +27,9 @@ def drawing(digit):
 
 def with_points(stroke, count):
     """`count` points at equal steps along the stroke: few from a fast mouse, many from a slow one."""
-    way = np.concatenate([[0], np.hypot(*np.diff(stroke, axis=0).T).cumsum()])
-    at = np.linspace(0, way[-1], count)
-    return np.stack([np.interp(at, way, axis) for axis in stroke.T], axis=1)
+    travelled = np.concatenate([[0], np.hypot(*np.diff(stroke, axis=0).T).cumsum()])
+    at = np.linspace(0, travelled[-1], count)
+    return np.stack([np.interp(at, travelled, axis) for axis in stroke.T], axis=1)
 
 
 def test_position_size_order_and_direction_never_change_the_answer(recognizer):
@@ -56,7 +56,7 @@ def test_slant_stretch_jitter_and_points_keep_the_answer_in_99_of_100_cells(reco
     ):
         shape = np.array([[wide, 0], [-np.tan(np.radians(slant)) * high, high]])
         strokes = [with_points(stroke, points) for stroke in drawing(digit)]
-        trembling = min(points, 40)  # a slow mouse trembles no more often than a hand
+        trembling = min(points, 40)  # a slow mouse gives more points, not more tremor
         strokes = [s + with_points(random.normal(0, jitter, (trembling, 2)), points) for s in strokes]
         images.append(ink.from_strokes([stroke @ shape for stroke in strokes]))
         cells.append((digit, slant, wide / high, jitter, points))

@@ -1,4 +1,4 @@
-"""What no digit looks like: as it was asked for, the same for the same seed, and never a mere line."""
+"""Scrawls: reproducible by seed, of every kind, and never a mere line."""
 
 import numpy as np
 import pytest
@@ -14,12 +14,12 @@ def test_scrawls_are_images_with_ink_and_the_same_for_the_same_seed():
     assert torch.equal(drawn, scrawls(30, seed=0)) and not torch.equal(drawn, scrawls(30, seed=1))
 
 
-def test_every_kind_is_drawn_and_the_shares_are_of_a_whole():
+def test_the_shares_of_all_kinds_are_positive_and_sum_to_one():
     assert sum(SHARES.values()) == pytest.approx(1) and min(SHARES.values()) > 0
 
 
 @pytest.mark.parametrize("kind", SHARES, ids=lambda kind: kind.__name__)
-def test_each_kind_gives_strokes_of_finite_points_and_never_the_same_twice(kind, random):
+def test_each_kind_gives_finite_strokes_and_never_the_same_twice(kind, random):
     drawings = [kind(random) for _ in range(50)]
     for strokes in drawings:
         assert all(stroke.ndim == 2 and stroke.shape[1] == 2 and np.isfinite(stroke).all() for stroke in strokes)
