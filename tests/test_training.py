@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from digits import dataset, drawings
+from digits.mnist import load as mnist_splits
 from resnet import create
 from resnet.training import calibrate, evaluate, examine, train_one_epoch
 
@@ -116,3 +117,17 @@ def test_calibration_finds_the_temperature_and_changes_no_answer(batch):
 def test_mnist_is_split_into_55000_5000_and_10000(mnist):
     assert [len(digits.labels) for digits in mnist] == [55_000, 5_000, 10_000]
     assert mnist.train.images.shape == (55_000, 1, 28, 28) and mnist.train.images.dtype == torch.uint8
+
+
+def test_the_held_out_images_are_neither_trained_on_nor_tested_on(monkeypatch, tmp_path):
+    """By MNIST of 60,000 images that differ, and 10,000 of other labels."""
+
+    class Numbered:
+        def __init__(self, root, train, download):
+            self.targets = torch.arange(60_000) if train else -1 - torch.arange(10_000)
+            self.data = torch.zeros(len(self.targets), 1, 1, dtype=torch.uint8)
+
+    monkeypatch.setattr("torchvision.datasets.MNIST", Numbered)
+    train, held_out, test = (set(split.labels.tolist()) for split in mnist_splits(str(tmp_path)))
+    assert (len(train), len(held_out), len(test)) == (55_000, 5_000, 10_000)
+    assert train | held_out == set(range(60_000)) and min(test) == -10_000 and max(test) == -1
