@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from digits import dataset, drawings, mnist
-from digits.augment.batch import SCRAWLS, Augmentation, strength_in
+from digits.augment.batch import DRAWN, Augmentation, strength_in
 from resnet import ARCHITECTURES, checkpoint, create, parallel, resume
 from resnet.devices import check_compiler, choose_device, is_out_of_memory
 from resnet.history import Epoch, History, Images, Settings, Versions, first_error
@@ -56,7 +56,7 @@ def train(
     torch.manual_seed(settings.seed)
     device = parallel.local_device(device)
     train_set, held_out, test_set = (digits.to(device) for digits in splits)
-    augment = None if settings.plain else Augmentation(settings.seed, 200 if settings.smoke else SCRAWLS)
+    augment = None if settings.plain else Augmentation(settings.seed, 200 if settings.smoke else DRAWN)
     model = create(settings.arch).to(device).to(memory_format=torch.channels_last)
     if settings.compile:
         model.compile(dynamic=False)  # in place, so weights keep their names; per shape, so --resume runs the same code

@@ -1,4 +1,4 @@
-"""What training adds to a batch of MNIST: other habits, other proportions, other pens, and a few outliers."""
+"""What training adds to a batch of MNIST: other habits, proportions and pens, written digits, and a few outliers."""
 
 import math
 
@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from digits.augment import habits, outliers
+from digits.augment.allographs import written
 from digits.augment.scrawls import scrawls
 from digits.ink import BOX, CENTRE, SIZE
 
@@ -17,28 +18,32 @@ ZOOM = 0.12  # of the box that the ink is fitted into
 SHIFT = 1.5  # pixels, either way, of the centre of mass
 BEND = 0.6  # pixels, standard deviation, of each of 5 x 5 places: an elastic distortion
 THICKEN = 0.6  # of the way to ink one pixel wider, or thinner, on each side
-SCRAWLS = 20_000  # drawn once per run
-OUTLIERS = 1 / 64  # of a batch, in addition to its digits
+DRAWN = 20_000  # written digits, and as many scrawls, drawn once per run
+WRITTEN = 1 / 4  # of a batch of MNIST, in addition to it
+OUTLIERS = 1 / 64  # the same
 GENTLE = 1 / 6  # of the epochs, the last ones: warp and repen are half as strong
 
 
 class Augmentation:
     """(N, 1, 28, 28) in [0, 1] and (N,) labels -> (N + M, 1, 28, 28) in [0, 1] and (N + M, 10) probabilities.
 
-    The targets are one-hot for digits and uniform for the M = max(1, N * OUTLIERS) outliers (or fewer, if the batch has
-    none to turn). Random by a CPU `generator` on every device; the scrawls by `seed`. `strength` scales the limits
+    First the batch, then N * WRITTEN written digits, then max(1, N * OUTLIERS) outliers (fewer if the batch has none to
+    turn). The targets are one-hot for digits, split between two for border cases, and uniform for outliers. Random
+    by a CPU `generator` on every device; the scrawls and the written digits by `seed`. `strength` scales the limits
     above: at 0, images are only fitted into the box. It changes neither habits nor outliers.
     """
 
-    def __init__(self, seed: int, count: int = SCRAWLS) -> None:
-        self.scrawls = scrawls(count, seed)
+    def __init__(self, seed: int, count: int = DRAWN) -> None:
+        self.scrawls, self.written = scrawls(count, seed), written(count, seed)
 
     def __call__(
         self, images: Tensor, labels: Tensor, generator: torch.Generator, strength: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         added = outliers.draw(images, labels, self.scrawls, max(1, int(len(images) * OUTLIERS)), generator)
-        images = torch.cat([habits.add(images, labels, generator), added])
-        targets = torch.cat([F.one_hot(labels, 10).float(), added.new_full((len(added), 10), 0.1)])
+        chosen = torch.randint(len(self.scrawls), (int(len(images) * WRITTEN),), generator=generator)
+        digits, probabilities = (part[chosen].to(images.device) for part in self.written)
+        images = torch.cat([habits.add(images, labels, generator), digits.float() / 255, added])
+        targets = torch.cat([F.one_hot(labels, 10).float(), probabilities, added.new_full((len(added), 10), 0.1)])
         return repen(warp(images, generator, strength), generator, strength), targets
 
 
