@@ -1,13 +1,14 @@
 """Train a residual network to read handwritten digits: the standard loop on MNIST. `python train.py --help`"""
 
 import argparse
-import atexit
 import math
 import platform
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def main() -> None:
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
         parallel.start()
-        train(*parallel.on_first_process(prepare))
+        with ExitStack() as until_end:
+            train(*parallel.on_first_process(partial(prepare, until_end)))
         parallel.stop()
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"train.py: {error}")
@@ -155,12 +157,12 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare() -> tuple[Settings, resume.State | None, dataset.Splits, torch.device, Path]:
+def prepare(until_end: ExitStack) -> tuple[Settings, resume.State | None, dataset.Splits, torch.device, Path]:
     """The arguments of `train`, from the command line. Refuses what would lose work."""
     args = parse_args()
     given, settings, output = choose(args)
     device = choose_device(args.device)
-    lock(output)
+    until_end.enter_context(locked(output))
     state = None
     if args.resume:
         settings, state = stopped_run(given, output)
@@ -189,19 +191,23 @@ def choose(args: argparse.Namespace) -> tuple[dict[str, Any], Settings, Path]:
     return given, settings, args.output or folder / f"{settings.arch}-seed{settings.seed}.safetensors"
 
 
-def lock(output: Path) -> None:
-    """Keeps other runs from writing `output` until this process ends."""
+@contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Within it, no other run writes `output`."""
     if output.is_dir():
         raise ValueError(f"{output} is a folder. Name a file in it.")
     output.parent.mkdir(parents=True, exist_ok=True)
     path = output.with_name(f".{output.name}.lock")
-    file_lock = FileLock(path)
+    lock = FileLock(path)
     try:
-        file_lock.acquire(blocking=False)
+        lock.acquire(blocking=False)
     except Timeout:
         raise ValueError(f"Another run is writing {output}. Wait for it, or choose another --output.") from None
-    atexit.register(file_lock.release)  # last registered, first called
-    atexit.register(path.unlink, missing_ok=True)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 def stopped_run(given: dict[str, Any], output: Path) -> tuple[Settings, resume.State]:

@@ -43,7 +43,7 @@ def finish(work: Coroutine) -> Any:
 def pytest_addoption(parser):
     parser.addoption("--mnist", default=os.environ.get("MNIST_DIR"), help="folder that holds MNIST/raw (or MNIST_DIR)")
     parser.addoption("--fuzz", type=int, default=100, help="how many malformed requests each test of them makes")
-    parser.addoption("--kills", type=int, default=3, help="how often training is killed, by each of two signals")
+    parser.addoption("--kills", type=int, default=2, help="how often training is killed at a random moment")
     parser.addoption("--soak", type=float, default=0.2, help="for how many minutes 32 visitors draw")
     parser.addoption("--unipen", default=os.environ.get("UNIPEN_DIR"), help="folder of UNIPEN (or UNIPEN_DIR)")
     parser.addoption("--ink", default=os.environ.get("INK_DIR"), help="folder of pen strokes, *.jsonl (or INK_DIR)")
