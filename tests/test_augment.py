@@ -89,6 +89,33 @@ def test_each_limit_of_warp_has_an_effect_by_itself(batch, monkeypatch, limit):
     assert (augment.warp(batch[0], generator()) - unchanged).abs().mean() > 0.01
 
 
+def measured(image):
+    """Of an upright stem: x and y of its centre, its height in pixels, and its lean, sideways per pixel up."""
+    y, x = np.mgrid[:28, :28]
+    x_mean, y_mean = (image * x).sum() / image.sum(), (image * y).sum() / image.sum()
+    lean = -(image * (x - x_mean) * (y - y_mean)).sum() / (image * (y - y_mean) ** 2).sum()
+    return x_mean, y_mean, np.sqrt(12 * (image * (y - y_mean) ** 2).sum() / image.sum()), lean
+
+
+@pytest.mark.parametrize(
+    ("limit", "index", "low", "high"),
+    [
+        ("TURN", 3, -np.tan(np.radians(45)), np.tan(np.radians(45))),
+        ("SLANT", 3, -0.5, 0.5),
+        ("SHIFT", 0, 8, 20),
+        ("ZOOM", 2, 14, 26),
+    ],
+)
+def test_a_stem_is_turned_slanted_shifted_and_zoomed_evenly_up_to_the_limits(monkeypatch, limit, index, low, high):
+    set_limits(monkeypatch, only=limit)
+    stems = torch.zeros(400, 1, 28, 28)
+    stems[:, :, 4:24, 13:16] = 1
+    values = np.array([measured(image)[index] for image in augment.warp(stems, generator())[:, 0].numpy()])
+    margin = 0.1 * (high - low)
+    assert abs(values.min() - low) < margin and abs(values.max() - high) < margin
+    assert np.mean(values) == pytest.approx((low + high) / 2, abs=margin)
+
+
 def test_at_no_strength_images_are_only_fitted_into_the_box(batch, monkeypatch):
     calm = augment.repen(augment.warp(batch[0], generator(), 0), generator(), 0)
     half = augment.repen(augment.warp(batch[0], generator(), 0.5), generator(), 0.5)
@@ -135,6 +162,28 @@ def test_a_slash_rises_through_the_middle_of_a_zero_and_a_flag_is_left_of_a_ones
     assert flagged[:, 0, :14, :12].sum() > 10 * flagged[:, 0, :14, 17:].sum()
 
 
+def test_a_foot_stands_below_a_one_and_a_bar_crosses_the_middle_of_a_seven():
+    stem = torch.zeros(400, 1, 28, 28)
+    stem[:, :, 4:24, 13:15] = 1
+    for draw, rows in ((habits._foot, (22.5, 23.5, 24.5)), (habits._bar, (11, 14.5, 18))):
+        left, right = draw(stem[:, 0], generator()).unbind(1)
+        middle = (left[:, 1] + right[:, 1]) / 2
+        assert (left[:, 0] < 13).all() and (right[:, 0] > 15).all()
+        assert (right - left)[:, 1].abs().le(0.27 * (right - left)[:, 0]).all()  # 15 degrees
+        assert rows[0] < middle.min() and middle.max() < rows[2] and middle.mean() == pytest.approx(rows[1], abs=0.3)
+
+
+def test_a_habit_is_drawn_with_the_pen_of_its_digit():
+    for width in (2, 4):
+        stem = torch.zeros(200, 1, 28, 28)
+        stem[:, :, 4:24, 12 : 12 + width] = 1
+        pen = 20 * width / (20 + width)  # twice the stem's area over its outline's length
+        torch.testing.assert_close(habits._pen_width(stem[:, 0]), torch.full((200,), pen), rtol=0.05, atol=0)
+        added = habits.add(stem, torch.full((200,), 7), generator()) - stem
+        barred = added[added.sum((1, 2, 3)) > 0, 0, :, 12 + width]
+        assert barred.sum(1).mean() == pytest.approx(pen, rel=0.05)
+
+
 def test_a_flag_is_never_as_level_as_a_sevens_bar_and_the_more_level_the_shorter():
     stem = torch.zeros(2000, 28, 28)
     stem[:, 4:24, 13:15] = 1
@@ -145,6 +194,8 @@ def test_a_flag_is_never_as_level_as_a_sevens_bar_and_the_more_level_the_shorter
     assert length[level > 64].max() < 7.6 < 15 < length[level < 45].max() < 17.1
     bowed = torch.hypot(*(middle - top).T) + torch.hypot(*(end - middle).T) - length
     assert 0.25 < (bowed > 1e-4).float().mean() < 0.4 and bowed.max() < 1
+    straight = top + 0.4 * (end - top)
+    assert (middle - straight)[:, 1].max() < 1e-4 and (middle - straight)[:, 0].max() < 1e-4  # up and to the left
 
 
 def test_no_outlier_is_an_unchanged_digit(batch):
@@ -188,3 +239,11 @@ def test_pairs_show_two_pieces_side_by_side(batch):
     for pair in outliers.paired(ones, 8, generator())[:, 0]:
         dark = (pair.amax(dim=0) > 0.5).int().tolist()
         assert sum(b > a for a, b in pairwise(dark)) == 2
+
+
+def test_pairs_fill_the_box_and_either_one_may_stand_lower(batch):
+    pairs = torch.cat([outliers.paired(batch[0], 4, generator(seed))[:, 0] for seed in range(60)])
+    assert not pairs[:, :, :4].any() and not pairs[:, :, 24:].any() and not pairs[:, :4].any()
+    tops = [(half.amax(2) > 0.5).int().argmax(1).float() for half in (pairs[:, :, :13], pairs[:, :, 15:])]
+    lower = (tops[0] - tops[1]).view(60, 4).mean(1)
+    assert (lower > 1).sum() > 10 and (lower < -1).sum() > 10

@@ -126,6 +126,7 @@ def test_a_picture_of_a_drawing_comes_back_in_every_form(digit):
     grey = picture_of(digit)
     expected = ink.from_image(grey)
     assert np.abs(expected - ink.from_strokes(strokes_of(digit))).mean() < 0.06
+    holes = np.indices(grey.shape).sum(0) % 50 < 5 * (grey == 0)
     black, white = np.zeros_like(grey), np.full_like(grey, 255)
     forms = {
         "white paper": 255 - grey,
@@ -135,6 +136,7 @@ def test_a_picture_of_a_drawing_comes_back_in_every_form(digit):
         "light ink on nothing": np.stack([white] * 3 + [grey], axis=2),
         "dark ink on nothing": np.stack([black] * 3 + [grey], axis=2),
         "grey and alpha": np.stack([black, grey], axis=2),
+        "paper with holes": np.stack([255 - grey] * 3 + [np.where(holes, 0, 255).astype(np.uint8)], axis=2),
         "PIL": Image.fromarray(grey),
         "PIL with alpha": Image.fromarray(np.stack([black] * 3 + [grey], axis=2), "RGBA"),
         "PIL CMYK": Image.fromarray(np.stack([grey] * 3, axis=2)).convert("CMYK"),
@@ -151,6 +153,23 @@ def test_red_green_and_blue_ink_are_as_dark_as_they_look():
     image = ink.from_image(picture).max(axis=1)
     darkness = 1 - np.array([0.299, 0.587, 0.114])  # of each, on white paper; blue, the darkest, becomes 1
     np.testing.assert_allclose(image[[6, 13, 20]], darkness / darkness.max(), atol=0.01)
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 10, 20, 40])
+def test_lines_of_any_width_become_as_wide_as_the_pads(width):
+    image = Image.new("L", (400, 400))
+    ImageDraw.Draw(image).line([(100, 50), (300, 350)], fill=255, width=width)
+    usual = ink.from_strokes([[(100, 50), (300, 350)]])
+    assert ink.from_image(image).sum() / usual.sum() == pytest.approx(1, abs=0.5 if 5 <= width <= 20 else 0.2)
+
+
+def test_a_lopsided_picture_is_not_pushed_off_the_edge():
+    picture = np.zeros((40, 40), np.uint8)
+    picture[10:30, 20:23] = picture[10:16, 10:30] = 255
+    image = ink.from_image(picture)
+    rows, columns = np.nonzero(image > 0.5)
+    assert image.sum() == pytest.approx((picture / 255).sum(), rel=0.01)
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (20, 20) and rows.max() == 27
 
 
 def test_a_large_picture_reads_like_a_small_one():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from digits.augment import scrawls as scrawls_module
 from digits.augment.scrawls import SHARES, scrawls
 
 
@@ -24,6 +25,14 @@ def test_each_kind_gives_finite_strokes_and_never_the_same_twice(kind, random):
     for strokes in drawings:
         assert all(stroke.ndim == 2 and stroke.shape[1] == 2 and np.isfinite(stroke).all() for stroke in strokes)
     assert len({np.concatenate(strokes).tobytes() for strokes in drawings}) == 50
+
+
+def test_an_outline_ends_where_it_began_and_a_scribble_turns_back_at_least_four_times(random):
+    for _ in range(50):
+        (outline,), (scribble,) = scrawls_module._outline(random), scrawls_module._scribble(random)
+        assert np.linalg.norm(outline[0] - outline[-1]) < 1e-6 and np.ptp(outline, axis=0).min() > 0.3
+        across = scribble @ np.linalg.svd(np.diff(scribble, axis=0), full_matrices=False)[2][0]
+        assert (np.diff(np.sign(np.diff(across))) != 0).sum() >= 4
 
 
 def test_a_line_is_left_out(monkeypatch):
