@@ -40,7 +40,7 @@ class Settings(Record):
     """What determines the weights, on the same machine with as many processes. Each field is a flag of train.py."""
 
     arch: Architecture = Field(DEFAULT, description="network architecture")
-    epochs: int = Field(36, ge=1, le=10_000, description="passes over the training images")
+    epochs: int = Field(24, ge=1, le=10_000, description="passes over the training images")
     batch_size: int = Field(128, ge=1, le=100_000, description="images per step")
     lr: float = Field(
         3e-3, gt=0, lt=1, description="AdamW's highest learning rate; one cycle rises to it, then falls to almost 0"

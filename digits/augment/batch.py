@@ -19,7 +19,7 @@ SHIFT = 1.5  # pixels, either way, of the centre of mass
 BEND = 0.6  # pixels, standard deviation, of each of 5 x 5 places: an elastic distortion
 THICKEN = 0.6  # of the way to ink one pixel wider, or thinner, on each side
 DRAWN = 20_000  # written digits, and as many scrawls, drawn once per run
-WRITTEN = 1 / 4  # of a batch of MNIST, in addition to it
+WRITTEN = 1 / 3  # of a batch of MNIST, in addition to it
 OUTLIERS = 1 / 64  # the same
 GENTLE = 1 / 6  # of the epochs, the last ones: warp and repen are half as strong
 
