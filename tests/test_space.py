@@ -141,7 +141,7 @@ def hosted(program, ordinary):
                 preexec_fn=confine,
             )
         started.append(process)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while True:
             assert process.poll() is None and time.monotonic() < end, log.read_text()
             try:
