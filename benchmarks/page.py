@@ -1,8 +1,8 @@
-"""How soon the page is there, and how soon the bars follow the pen, in Chromium on the same machine.
+"""How fast the page loads and the bars follow the pen, in Chromium on the same machine.
 
-`python benchmarks/page.py` measures: from `python demo.py` to its first answer, beside importing torch and gradio;
-the bytes that a first visit takes and the time until the pad can be drawn on; and from a move of the pen to painted
-bars, at 20 moves a second. It writes one JSON.
+`python -m benchmarks.page` measures the time from `python demo.py` to its first answer, of which importing torch and
+gradio alone; the bytes of a first visit and the time until the pad can be used; and the time from a move of the pen to
+painted bars, at 20 moves a second. It writes one JSON.
 """
 
 import argparse
@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 from playwright.sync_api import Browser, Error, Page, sync_playwright
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script finds only its own folder
 
 from benchmarks.running import CHROMIUM_FLAGS, ROOT, find_chromium, free_port, running_demo
 from digits.drawings import DRAWINGS
@@ -55,7 +53,7 @@ def seconds_to_start(folder: Path) -> float:
 
 
 def visit(browser: Browser, url: str) -> dict[str, float]:
-    """A first visit, nothing cached: what came over the wire, and when the pad could be drawn on."""
+    """A first visit, with an empty cache: bytes and requests, and when the pad could be used."""
     with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
         page = context.new_page()
         sizes = []
@@ -65,12 +63,12 @@ def visit(browser: Browser, url: str) -> dict[str, float]:
         page.goto(url, wait_until="commit")
         page.wait_for_function(USABLE)
         usable = page.evaluate("performance.now()")
-        page.wait_for_timeout(1000)  # for what comes after
+        page.wait_for_timeout(1000)  # for requests that come later
         return {"usable_ms": usable, "megabytes": sum(sizes) / 1e6, "requests": len(sizes)}
 
 
 def pen_to_bars(page: Page, moves: int) -> list[float]:
-    """Milliseconds, for each answer while a digit is drawn again and again."""
+    """Milliseconds from a move to painted bars, for each answer while a digit is drawn repeatedly."""
     box = page.locator(".paper canvas").bounding_box()
     page.evaluate(WATCH)
     (stroke,) = DRAWINGS[3]
@@ -89,7 +87,7 @@ def pen_to_bars(page: Page, moves: int) -> list[float]:
 
 def measure(repeats: int, moves: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        seconds_to_import()  # brings the files into memory
+        seconds_to_import()  # warm-up: brings the files into memory
         starts = [(seconds_to_import(), seconds_to_start(Path(folder))) for _ in range(repeats)]
         imports, started = map(median, zip(*starts, strict=True))
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
@@ -110,7 +108,7 @@ def measure(repeats: int, moves: int) -> dict[str, Any]:
 
 
 def sentences(measured: dict[str, Any]) -> list[str]:
-    """What the README says of it."""
+    """As in docs/speed.md."""
     wait = measured["pen_to_bars_ms"]
     return [
         f"python demo.py answers after {measured['start_seconds']:.1f} s; importing torch and gradio alone takes "
@@ -124,21 +122,21 @@ def sentences(measured: dict[str, Any]) -> list[str]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3, help="starts and visits, to take the median of (default: 3)")
-    parser.add_argument("--moves", type=int, default=400, help="of the pen (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="starts and visits; medians are taken (default: 3)")
+    parser.add_argument("--moves", type=int, default=400, help="moves of the pen (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/page.json", help="(default: %(default)s)")
     args = parser.parse_args()
     if args.repeats < 1 or args.moves < len(DRAWINGS[3][0]):
-        parser.error("--repeats must be at least 1, and --moves enough for a digit")
+        parser.error("--repeats must be at least 1, and --moves enough for a digit.")
     if find_chromium() is None:
-        sys.exit("page.py needs Chromium on the PATH, for example: apt-get install chromium")
+        sys.exit("page.py: Chromium is not on the PATH. Install it, for example: apt-get install chromium")
     try:
         measured = measure(args.repeats, args.moves)
         args.output.write_text(json.dumps(measured, indent=1))
     except (OSError, Error) as error:
         sys.exit(f"page.py: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nstopped; nothing is written")
+        sys.exit("\nStopped. Nothing was written.")
     print("\n".join(sentences(measured)))
 
 

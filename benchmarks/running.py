@@ -1,4 +1,4 @@
-"""The demo as a person starts it, and a browser to look at it with: for the benchmarks, and for the tests."""
+"""The demo in a process of its own, and Chromium's flags: for the benchmarks and the tests."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ class Demo(NamedTuple):
 
 @contextmanager
 def running_demo(log: Path, port: int, command: Sequence[str] = ("demo.py",)) -> Iterator[Demo]:
-    """`python demo.py`, from its first answer on, until it is ended. What it prints goes to `log`, uploads beside it.
+    """`python demo.py`, from its first answer on; terminated at the end. Its output goes to `log`, uploads beside it.
 
     Raises `ChildProcessError` where it ends by itself, or does not answer within five minutes.
     """

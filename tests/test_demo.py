@@ -486,6 +486,8 @@ def test_where_no_more_connections_can_be_accepted_the_log_stays_short_and_it_se
     command = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (256, 256)); import demo; demo.main()"
     log = tmp_path / "log"
     with running.running_demo(log, running.free_port(), ("-c", command)) as started:
+        while "public link" not in log.read_text():  # Gradio has asked its own address, for which it needs connections
+            time.sleep(0.1)
         idle = [socket.create_connection(("127.0.0.1", port_of(started.url))) for _ in range(400)]
         while "out of system resource" not in log.read_text():
             time.sleep(0.1)
