@@ -9,51 +9,15 @@ import json
 import sys
 from pathlib import Path
 
+from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
+from huggingface_hub.errors import HTTPError
+
 from resnet import checkpoint
 from resnet.history import History
 from resnet.hub import WEIGHTS
 from resnet.networks import IMAGE_SIZE
 
-CARD = """---
-pipeline_tag: image-classification
-datasets:
-- ylecun/mnist
-tags:
-- mnist
-- resnet
-{results}---
-# {architecture}: a residual network that reads handwritten digits
-
-Images (N, 1, {size}, {size}) in [0, 1], 0 = paper, laid out as MNIST is -> logits (N, 10). {parameters:,} parameters.
-
-{training}
-```python
-from resnet import Recognizer
-
-recognizer = Recognizer.load("hf://{repository}")
-recognizer.probabilities(images)  # (N, {size}, {size}) -> (N, 10)
-```
-"""
-RESULTS = """model-index:
-- name: {architecture}
-  results:
-  - task:
-      type: image-classification
-    dataset:
-      type: ylecun/mnist
-      name: MNIST
-      split: test
-    metrics:
-    - type: accuracy
-      value: {accuracy}
-"""
-TRAINING = """Trained for {epochs} epochs on {images.train:,} images ({data}); {images.held_out:,} were held out.
-
-- command: `{command}`
-- versions: {versions}
-- temperature of the calibration: {temperature:.3f}
-- test accuracy: {test}
-"""
+TEMPLATE = Path(__file__).with_name("card.md")
 
 
 def write_folder(trained: checkpoint.Checkpoint, folder: Path, repository: str = "USER/REPO") -> None:
@@ -61,43 +25,42 @@ def write_folder(trained: checkpoint.Checkpoint, folder: Path, repository: str =
     checkpoint.save(trained, folder / WEIGHTS)
     config = {"architecture": trained.architecture, "num_channels": 1, "image_size": IMAGE_SIZE, "num_classes": 10}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    (folder / "README.md").write_text(model_card(trained, repository), "utf-8")
+    (folder / "README.md").write_text(str(model_card(trained, repository)), "utf-8")
 
 
-def model_card(trained: checkpoint.Checkpoint, repository: str) -> str:
+def model_card(trained: checkpoint.Checkpoint, repository: str) -> ModelCard:
     """Markdown, with the front matter that the Hub reads. Only accuracy on MNIST's test set is listed there."""
-    history, results = trained.history, ""
+    history, results = trained.history, None
     if history and history.test and history.data == "MNIST":
-        results = RESULTS.format(architecture=trained.architecture, accuracy=history.test.accuracy)
-    return CARD.format(
-        results=results,
+        dataset = {"dataset_type": "ylecun/mnist", "dataset_name": "MNIST", "dataset_split": "test"}
+        accuracy = {"metric_type": "accuracy", "metric_value": history.test.accuracy}
+        results = [EvalResult(task_type="image-classification", **dataset, **accuracy)]
+    return ModelCard.from_template(
+        ModelCardData(
+            model_name=trained.architecture,
+            pipeline_tag="image-classification",
+            datasets=["ylecun/mnist"],
+            tags=["mnist", "resnet"],
+            eval_results=results,
+        ),
+        template_path=str(TEMPLATE),
         architecture=trained.architecture,
         size=IMAGE_SIZE,
-        parameters=sum(parameter.numel() for parameter in trained.build().parameters()),
-        training=_training(history) if history else "How it was trained is unknown.\n",
+        parameters=f"{sum(parameter.numel() for parameter in trained.build().parameters()):,}",
+        history=history,
+        command=history and train_command(history),
         repository=repository,
     )
 
 
-def _training(history: History) -> str:
+def train_command(history: History) -> str:
     settings = {"arch": history.settings.arch, **history.settings.model_dump(exclude_defaults=True)}
     flags = [f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}") for name, value in settings.items()]
-    return TRAINING.format(
-        epochs=len(history.epochs),
-        images=history.images,
-        data=history.data,
-        command=" ".join(["python train.py", *flags]),
-        versions="; ".join(f"Python {version.python}, PyTorch {version.torch}" for version in history.versions),
-        temperature=history.temperature,
-        test=f"{history.test.accuracy:.2%}" if history.test else "not measured, training has not finished",
-    )
+    return " ".join(["python train.py", *flags])
 
 
 def upload(folder: Path, repository: str) -> None:
     """Creates the repository where it does not exist. Raises `OSError` where the Hub refuses or is not reached."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HTTPError
-
     api = HfApi()
     try:
         api.create_repo(repository, exist_ok=True)

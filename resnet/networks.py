@@ -4,7 +4,7 @@ Every network maps (N, in_channels, 28, 28) float in [0, 1] -> (N, num_classes) 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
@@ -33,7 +33,9 @@ class ResBlock(nn.Module):
 class TutorialNet(nn.Module):
     """A tutorial's small network, 42,790 parameters, under its own parameter names, so that its weights load here."""
 
-    def __init__(self, in_channels: int = 1, num_classes: int = 10) -> None:
+    def __init__(self, in_channels: int = 1, num_classes: int = 10, stem: Stem = "small") -> None:
+        if stem != "small":
+            raise ValueError(f"The tutorial's network reads 28x28 images only and has no {stem!r} stem.")
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 20, kernel_size=5)
         self.conv2 = nn.Conv2d(20, 15, kernel_size=3)
@@ -120,7 +122,7 @@ class ResNet(nn.Module):
         self,
         block: type[BasicBlock] | type[PlainBlock] | type[Bottleneck],
         blocks: tuple[int, ...],
-        width: int,
+        width: int = 64,  # channels of the first stage
         in_channels: int = 1,
         num_classes: int = 10,
         stem: Stem = "small",
@@ -177,48 +179,27 @@ def initialize(model: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-@dataclass(frozen=True)
-class Tutorial:
-    """The tutorial's network; it has one shape only."""
-
-    def build(self, in_channels: int, num_classes: int, stem: Stem) -> nn.Module:
-        if stem != "small":
-            raise ValueError(f"the tutorial's network reads 28x28 digits only and has no {stem!r} stem")
-        return TutorialNet(in_channels, num_classes)
-
-
-@dataclass(frozen=True)
-class Residual:
-    """A column of Table 1, or a network of 4.2, whose three stages of n blocks make 6n + 2 layers."""
-
-    block: type[BasicBlock] | type[PlainBlock] | type[Bottleneck]
-    blocks: tuple[int, ...]  # blocks in each stage
-    width: int = 64  # channels of the first stage
-    norm: Norm = nn.BatchNorm2d
-
-    def build(self, in_channels: int, num_classes: int, stem: Stem) -> nn.Module:
-        return ResNet(self.block, self.blocks, self.width, in_channels, num_classes, stem, self.norm)
-
-
-ARCHITECTURES: dict[str, Tutorial | Residual] = {
-    "small": Residual(BasicBlock, (2, 2), width=32),  # ours: the first two stages of resnet18, half as wide
-    "tutorial": Tutorial(),
-    "resnet18": Residual(BasicBlock, (2, 2, 2, 2)),
-    "resnet34": Residual(BasicBlock, (3, 4, 6, 3)),
-    "resnet50": Residual(Bottleneck, (3, 4, 6, 3)),
-    "resnet101": Residual(Bottleneck, (3, 4, 23, 3)),
-    "resnet152": Residual(Bottleneck, (3, 8, 36, 3)),
-    # of 4.2, but for the projections (option B, where the paper has A) and for the stem, which halves 28x28 at once
-    "resnet20": Residual(BasicBlock, (3, 3, 3), width=16),
-    "resnet32": Residual(BasicBlock, (5, 5, 5), width=16),
-    "resnet44": Residual(BasicBlock, (7, 7, 7), width=16),
-    "resnet56": Residual(BasicBlock, (9, 9, 9), width=16),
-    "plain20": Residual(PlainBlock, (3, 3, 3), width=16),
-    "plain32": Residual(PlainBlock, (5, 5, 5), width=16),
-    "plain44": Residual(PlainBlock, (7, 7, 7), width=16),
-    "plain56": Residual(PlainBlock, (9, 9, 9), width=16),
-    "plain20-nobn": Residual(PlainBlock, (3, 3, 3), width=16, norm=nn.Identity),
-    "plain56-nobn": Residual(PlainBlock, (9, 9, 9), width=16, norm=nn.Identity),
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "small": partial(ResNet, BasicBlock, (2, 2), width=32),  # ours: the first two stages of resnet18, half as wide
+    "tutorial": TutorialNet,
+    # Table 1: blocks per stage
+    "resnet18": partial(ResNet, BasicBlock, (2, 2, 2, 2)),
+    "resnet34": partial(ResNet, BasicBlock, (3, 4, 6, 3)),
+    "resnet50": partial(ResNet, Bottleneck, (3, 4, 6, 3)),
+    "resnet101": partial(ResNet, Bottleneck, (3, 4, 23, 3)),
+    "resnet152": partial(ResNet, Bottleneck, (3, 8, 36, 3)),
+    # Section 4.2: three stages of n blocks make 6n + 2 layers. Here with projections (option B, where the paper has A)
+    # and another stem, which halves 28x28 at once.
+    "resnet20": partial(ResNet, BasicBlock, (3, 3, 3), width=16),
+    "resnet32": partial(ResNet, BasicBlock, (5, 5, 5), width=16),
+    "resnet44": partial(ResNet, BasicBlock, (7, 7, 7), width=16),
+    "resnet56": partial(ResNet, BasicBlock, (9, 9, 9), width=16),
+    "plain20": partial(ResNet, PlainBlock, (3, 3, 3), width=16),
+    "plain32": partial(ResNet, PlainBlock, (5, 5, 5), width=16),
+    "plain44": partial(ResNet, PlainBlock, (7, 7, 7), width=16),
+    "plain56": partial(ResNet, PlainBlock, (9, 9, 9), width=16),
+    "plain20-nobn": partial(ResNet, PlainBlock, (3, 3, 3), width=16, norm=nn.Identity),
+    "plain56-nobn": partial(ResNet, PlainBlock, (9, 9, 9), width=16, norm=nn.Identity),
 }
 
 
@@ -229,7 +210,7 @@ def create(name: str, in_channels: int = 1, num_classes: int = 10, *, stem: Stem
     load. Raises `ValueError` for a name or stem that is not known.
     """
     if name not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture {name!r}; known are: {', '.join(ARCHITECTURES)}")
+        raise ValueError(f"There is no architecture {name!r}. Choose one of: {', '.join(ARCHITECTURES)}.")
     if stem not in ("small", "standard"):
-        raise ValueError(f"unknown stem {stem!r}; known are: small, standard")
-    return ARCHITECTURES[name].build(in_channels, num_classes, stem)
+        raise ValueError(f"There is no stem {stem!r}. Choose small or standard.")
+    return ARCHITECTURES[name](in_channels=in_channels, num_classes=num_classes, stem=stem)

@@ -15,9 +15,9 @@ MAY_IMPORT = {  # what a part imports when it is itself imported: our packages, 
     "sketchpad": {"sketchpad", "gradio"},
     "report": {"report", "resnet", "jinja2", "PIL"},
     "serving": {"serving", "sketchpad", "digits", "resnet", "gradio", "starlette", "torch", "numpy", "PIL"},
-    "publish": {"publish", "resnet", "torch"},
+    "publish": {"publish", "resnet", "torch", "huggingface_hub"},
     "benchmarks": {"benchmarks", "report", "serving", "digits", "resnet", "train"}
-    | {"torch", "numpy", "scipy", "PIL", "playwright", "onnxruntime"},
+    | {"torch", "numpy", "scipy", "PIL", "tqdm", "playwright", "onnxruntime"},
     "train.py": {"digits", "resnet", "torch", "tqdm", "filelock"},
     "demo.py": {"report", "serving", "sketchpad", "digits", "resnet", "gradio", "spaces", "torch"},
 }
@@ -25,7 +25,6 @@ INSIDE_A_FUNCTION = {  # slow or optional libraries, imported where they are use
     "resnet": {"huggingface_hub"},
     "digits": {"torchvision"},
     "report": {"matplotlib"},
-    "publish": {"huggingface_hub"},
     "benchmarks": {"torchvision"},
 }
 LIBRARIES = ("resnet", "digits")  # no command line, nothing printed

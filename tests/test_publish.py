@@ -61,7 +61,7 @@ def test_the_folder_for_the_hub_holds_weights_config_and_a_card_of_the_history(m
     _, front, card = (tmp_path / "README.md").read_text("utf-8").split("---\n")
     (model,) = yaml.safe_load(front)["model-index"]
     assert model["results"][0]["metrics"] == [{"type": "accuracy", "value": 0.9961}]
-    assert "`python train.py --arch small --seed 1 --bf16`" in card and "test accuracy: 99.61%" in card
+    assert "`python train.py --arch small --epochs 36 --seed 1 --bf16`" in card and "test accuracy: 99.61%" in card
     assert "169,834 parameters" in card and "{" not in card
 
 
@@ -85,7 +85,7 @@ class Api:
 
 
 def test_a_folder_is_uploaded_only_when_asked(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr(hub, "HfApi", Api)
     monkeypatch.setattr(Api, "calls", [])
     run(monkeypatch, hub, SMALL, tmp_path)
     assert Api.calls == []
@@ -101,7 +101,7 @@ def test_an_upload_that_the_hub_refuses_is_one_sentence(monkeypatch, tmp_path):
     def refuse(*_, **__):
         raise HTTPError("401 Unauthorized\nand more")
 
-    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr(hub, "HfApi", Api)
     monkeypatch.setattr(Api, "create_repo", refuse)
     with pytest.raises(SystemExit, match=r"^publish.hub: me/mine was not uploaded: 401 Unauthorized$"):
         run(monkeypatch, hub, SMALL, tmp_path, "--upload", "me/mine")
