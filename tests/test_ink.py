@@ -38,6 +38,24 @@ def test_order_and_direction_of_strokes_make_no_difference(digit):
     np.testing.assert_allclose(ink.from_strokes(backwards), ink.from_strokes(strokes_of(digit)), atol=1e-5)
 
 
+def circle(points):
+    angles = np.linspace(0, 2 * np.pi, points)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def test_few_points_far_apart_are_joined_by_a_curve_and_corners_of_up_to_four_points_stay():
+    few, many = circle(9), circle(200)
+    corners = np.stack([np.interp(np.linspace(0, 8, 201), np.arange(9), axis) for axis in few.T], axis=1)
+    octagon = np.abs(ink.from_strokes([corners]) - ink.from_strokes([many])).sum()
+    for stroke in (few, np.repeat(few, 2, axis=0)):  # a mouse that rests repeats points
+        assert np.abs(ink.from_strokes([stroke]) - ink.from_strokes([many])).sum() < octagon / 3
+    taps = [few[:1]] * ink.MAX_SMOOTHED
+    np.testing.assert_allclose(ink.from_strokes([few, *taps]), ink.from_strokes([corners]), atol=1e-4)
+    z = np.array([(0, 0), (10, 0), (0, 10), (10, 10)])
+    dense = np.stack([np.interp(np.linspace(0, 3, 301), np.arange(4), axis) for axis in z.T], axis=1)
+    np.testing.assert_allclose(ink.from_strokes([z]), ink.from_strokes([dense]), atol=1e-4)
+
+
 @pytest.mark.parametrize("digit", DIGITS)
 def test_ink_fills_the_20_pixel_box_about_its_centre_of_mass(digit):
     image = ink.from_strokes(strokes_of(digit))
