@@ -1,7 +1,7 @@
-"""Why shortcuts: 20 and 56 layers, plain and residual, trained the same way (He et al. 2015, arXiv:1512.03385, 4.2).
+"""What shortcuts are for: 20 and 56 layers, with and without (He et al. 2015, arXiv:1512.03385, section 4.2).
 
-`python -m benchmarks.depth --data FOLDER` writes one JSON: training and held-out error after each epoch, and the
-gradient's norm in each layer of plain and residual networks; and draws them. Stopped at any moment, it goes on.
+`python -m benchmarks.depth --data FOLDER` trains each the same way and writes a JSON and its plot: training and
+held-out error after each epoch, and the norm of each layer's gradient. Stopped at any moment, it continues.
 """
 
 import argparse
@@ -29,34 +29,34 @@ GRADIENTS = ("plain56-nobn", "plain56", "resnet56")
 
 @dataclass(frozen=True)
 class Settings:
-    """The paper's, but for the number of epochs, in whose middle and at three quarters the learning rate falls."""
+    """The paper's but for the epochs; the learning rate drops after a half and after three quarters of them."""
 
     epochs: int = 8
     seeds: int = 3
     batch_size: int = 128
-    lr: float = 0.1  # of SGD; a tenth of it at each fall
+    lr: float = 0.1  # of SGD; each drop divides it by 10
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    gradient_steps: int = 100  # after which gradients are measured again
+    gradient_steps: int = 100  # before gradients are measured a second time
 
 
 def train(
     network: str, seed: int, settings: Settings, splits: dataset.Splits, device: torch.device, state: Path
 ) -> dict:
-    """One run -> {"network", "seed", "train_error", "held_out_error"}, a value in [0, 1] for each epoch.
+    """One run -> {"network", "seed", "train_error", "held_out_error"}, the errors a list with one share per epoch.
 
-    The state of each finished epoch is in the file `state`; where that is there, the run goes on from it.
+    The file `state` holds the last finished epoch; where it exists, the run continues from it.
     """
     torch.manual_seed(seed)
     model = create(network).to(device, memory_format=torch.channels_last)
     batches = len(dataset.Batches(splits.train, settings.batch_size))
-    optimizer, scheduler = optimizer_of(model, settings, batches)
+    optimizer, scheduler = make_optimizer(model, settings, batches)
     run = {"network": network, "seed": seed, "train_error": [], "held_out_error": []}
     if state.exists():
         saved = resume.load(state)
         saved.restore(model, optimizer, scheduler)
         run = json.loads(saved.progress)
-    some = dataset.Digits(*(part[: len(splits.held_out.labels)] for part in splits.train))  # as many as are held out
+    train_part = dataset.Digits(*(part[: len(splits.held_out.labels)] for part in splits.train))  # as many as held out
     for epoch in range(len(run["train_error"]), settings.epochs):
         shuffle = torch.Generator().manual_seed(seed * 100_003 + epoch)
         progress = tqdm(
@@ -66,7 +66,7 @@ def train(
             disable=None,
         )
         train_one_epoch(model, progress, optimizer, scheduler)
-        for name, digits in (("train_error", some), ("held_out_error", splits.held_out)):
+        for name, digits in (("train_error", train_part), ("held_out_error", splits.held_out)):
             run[name].append(1 - evaluate(model, dataset.Batches(digits, 1000)).accuracy)
         resume.save(state, json.dumps(run), model, optimizer, scheduler)
         print(
@@ -78,19 +78,19 @@ def train(
 
 
 def gradients(network: str, settings: Settings, splits: dataset.Splits, device: torch.device) -> dict[str, Any]:
-    """Norms of the loss's gradient by each convolution's weights, first to last: at first, and after some steps."""
+    """The gradient's norm for each convolution, first to last: at initialization, and after `gradient_steps`."""
     torch.manual_seed(0)
     model = create(network).to(device, memory_format=torch.channels_last)
     batches = dataset.Batches(splits.train, settings.batch_size, torch.Generator().manual_seed(0))
-    optimizer, scheduler = optimizer_of(model, settings, len(batches))
-    few = [batch for batch, _ in zip(batches, range(settings.gradient_steps), strict=False)]
-    at_first = norms(model, *few[0])
-    train_one_epoch(model, few, optimizer, scheduler)
-    return {"network": network, "at_first": at_first, "afterwards": norms(model, *few[0])}
+    optimizer, scheduler = make_optimizer(model, settings, len(batches))
+    first = [batch for batch, _ in zip(batches, range(settings.gradient_steps), strict=False)]
+    at_first = norms(model, *first[0])
+    train_one_epoch(model, first, optimizer, scheduler)
+    return {"network": network, "at_first": at_first, "afterwards": norms(model, *first[0])}
 
 
 def norms(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> list[float]:
-    """Of one batch."""
+    """For each convolution, of the gradient of one batch."""
     model.train()
     F.cross_entropy(model(images), labels).backward()
     weights = [module.weight for module in model.modules() if getattr(module, "kernel_size", 0) == (3, 3)]
@@ -99,27 +99,27 @@ def norms(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> list[
     return found
 
 
-def optimizer_of(model: nn.Module, settings: Settings, batches: int) -> tuple[torch.optim.Optimizer, Any]:
+def make_optimizer(model: nn.Module, settings: Settings, batches: int) -> tuple[torch.optim.Optimizer, Any]:
     optimizer = torch.optim.SGD(
         model.parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
-    falls = [settings.epochs * batches // 2, settings.epochs * batches * 3 // 4]
-    return optimizer, torch.optim.lr_scheduler.MultiStepLR(optimizer, falls)
+    drops = [settings.epochs * batches // 2, settings.epochs * batches * 3 // 4]
+    return optimizer, torch.optim.lr_scheduler.MultiStepLR(optimizer, drops)
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="data", help="where MNIST is, or is downloaded to (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=Settings.epochs, help="of each run (default: %(default)s)")
+    parser.add_argument("--data", default="data", help="folder of MNIST, downloaded if absent (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=Settings.epochs, help="epochs of each run (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=Settings.seeds, help="runs of each network (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/depth.json"), help="(default: %(default)s)")
-    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
-    parser.add_argument("--smoke", action="store_true", help="walk the whole way in seconds, on drawn digits")
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the fastest there is)")
+    parser.add_argument("--smoke", action="store_true", help="run every stage within seconds, on drawn digits")
     args = parser.parse_args()
     if args.epochs < 1 or args.seeds < 1:
         parser.error("--epochs and --seeds must be at least 1")
-    torch.set_flush_denormal(True)  # before there are threads, which inherit it: else plain56 takes 5 times as long
+    torch.set_flush_denormal(True)  # before threads start, which inherit it; without it plain56 takes 5 times as long
     settings = Settings(epochs=args.epochs, seeds=args.seeds, gradient_steps=2 if args.smoke else 100)
     try:
         device = choose_device(args.device)
@@ -130,7 +130,9 @@ def main() -> None:
         same = states / "settings.json"
         states.mkdir(parents=True, exist_ok=True)
         if same.exists() and json.loads(same.read_text()) != measured:
-            raise ValueError(f"{states} is of a run with other settings; name another --output, or remove that folder")
+            raise ValueError(
+                f"{states} belongs to a run with other settings. Choose another --output, or delete that folder."
+            )
         same.write_text(json.dumps(measured))
         measured["versions"] = {"python": platform.python_version(), "torch": str(torch.__version__)}
         measured["runs"] = [
@@ -142,10 +144,10 @@ def main() -> None:
         args.output.write_text(json.dumps(measured, indent=1))
         figures.save_png(figures.depth(measured), args.output.with_suffix(".png"))
     except (ValueError, OSError, FloatingPointError) as error:
-        sys.exit(f"depth.py: {error}")
+        sys.exit(f"depth: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nstopped; the same command goes on")
-    print(f"written to {args.output}, and as a picture beside it")
+        sys.exit("\nStopped. The same command continues.")
+    print(f"Written to {args.output}, with the plot beside it.")
 
 
 if __name__ == "__main__":

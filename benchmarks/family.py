@@ -1,7 +1,7 @@
-"""The family of He et al. 2015 (arXiv:1512.03385, Table 1), run: how large, how fast, and what an epoch makes of it.
+"""ResNet-18 to ResNet-152 (He et al. 2015, arXiv:1512.03385, Table 1): size, speed, and accuracy after one epoch.
 
-`python -m benchmarks.family --data FOLDER` trains each network for an epoch by `train.py`, into `checkpoints/`, where
-the demo's menu finds it, and writes its figures to one JSON; stopped at any moment, it goes on with the next one.
+`python -m benchmarks.family --data FOLDER` trains each for one epoch with `train.py`, saves it to `checkpoints/`,
+where the demo's menu finds it, and writes its figures to a JSON. Stopped, it continues with the next network.
 """
 
 import argparse
@@ -27,7 +27,7 @@ FAMILY = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 
 def train(network: str, flags: list[str], output: Path) -> float:
-    """Trains for one epoch, showing what train.py prints. Returns the seconds that the epoch took, by its own clock."""
+    """Trains for one epoch and shows what train.py prints. Returns the epoch's seconds, as train.py measures them."""
     command = [sys.executable, str(ROOT / "train.py"), "--arch", network, "--epochs", "1", *flags]
     command += ["--overwrite", "--output", str(output)]
     seconds = None
@@ -37,19 +37,19 @@ def train(network: str, flags: list[str], output: Path) -> float:
             found = re.match(r"epoch .* (\d+) s$", line)
             seconds = float(found[1]) if found else seconds
     if process.returncode or seconds is None:
-        raise ValueError(f"training {network} ended with {process.returncode}; what it said is above")
+        raise ValueError(f"training {network} failed with exit code {process.returncode}. Its messages are above.")
     return seconds
 
 
 def multiply_adds(network: str) -> int:
-    """Of one image of 28 x 28, by torch's own count, which counts each as two operations."""
+    """For one 28 x 28 image. torch counts each as two operations."""
     with FlopCounterMode(display=False) as counted, torch.inference_mode():
         create(network).eval()(torch.zeros(1, 1, 28, 28))
     return counted.get_total_flops() // 2
 
 
 def examples_read(recognizer: Recognizer) -> int:
-    """How many of the pad's ten examples it reads."""
+    """How many of the pad's ten examples it reads correctly."""
     images = np.stack([ink.from_strokes(DRAWINGS[digit]) for digit in range(10)])
     return int((recognizer.probabilities(images).argmax(axis=1) == np.arange(10)).sum())
 
@@ -57,7 +57,7 @@ def examples_read(recognizer: Recognizer) -> int:
 def measure(network: str, flags: list[str], output: Path) -> dict[str, Any]:
     seconds = train(network, flags, output)
     recognizer = Recognizer.load(output, "cpu")
-    torch.set_num_threads(1)  # as the demo computes
+    torch.set_num_threads(1)  # as in the demo
     return {
         "network": network,
         "parameters": recognizer.history.parameters,
@@ -71,7 +71,7 @@ def measure(network: str, flags: list[str], output: Path) -> dict[str, Any]:
 
 
 def row(measured: dict[str, Any]) -> str:
-    """Of the README's table."""
+    """A row of the table in the docs."""
     return (
         f"| `{measured['network']}` | {measured['parameters'] / 1e6:.1f} M | {measured['multiply_adds'] / 1e6:.0f} M "
         f"| {measured['seconds_an_epoch']:.0f} s | {1000 * measured['seconds_a_drawing']:.0f} ms "
@@ -82,12 +82,12 @@ def row(measured: dict[str, Any]) -> str:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="data", help="where MNIST is, or is downloaded to (default: %(default)s)")
+    parser.add_argument("--data", default="data", help="folder of MNIST, downloaded if absent (default: %(default)s)")
     parser.add_argument("--networks", type=lambda text: text.split(","), default=FAMILY, help="a,b,... (default: all)")
     parser.add_argument("--bf16", action="store_true", help="train in bfloat16 (train.py --bf16)")
-    parser.add_argument("--smoke", action="store_true", help="walk the whole way in seconds, on drawn digits")
+    parser.add_argument("--smoke", action="store_true", help="run every stage within seconds, on drawn digits")
     parser.add_argument(
-        "--checkpoints", type=Path, default=SHIPPED, help="where the networks go (default: checkpoints)"
+        "--checkpoints", type=Path, default=SHIPPED, help="folder for the networks (default: checkpoints)"
     )
     parser.add_argument(
         "--output",
@@ -100,7 +100,7 @@ def main() -> None:
     try:
         done = json.loads(args.output.read_text()) if args.output.exists() else []
         if not isinstance(done, list):
-            raise ValueError(f"{args.output} is not of this command; name another --output")
+            raise ValueError(f"{args.output} was not written by this command. Choose another --output.")
         for network in args.networks:
             output = args.checkpoints / f"{network}-seed0.safetensors"
             if not output.exists() or network not in [measured["network"] for measured in done]:
@@ -108,9 +108,9 @@ def main() -> None:
                 done.append(measure(network, flags, output))
                 args.output.write_text(json.dumps(done, indent=1))
     except (ValueError, OSError) as error:
-        sys.exit(f"family.py: {error}")
+        sys.exit(f"family: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nstopped; the same command goes on with the next network")
+        sys.exit("\nStopped. The same command continues with the next network.")
     print("\n".join(row(measured) for measured in done))
 
 

@@ -1,7 +1,7 @@
-"""How long `train.py --fast` takes to 99 % of MNIST's test set, beside the recipe that tutorials have.
+"""How long `train.py --fast` takes to 99 % on MNIST's test set, compared with the recipe of tutorials.
 
-`python -m benchmarks.training --data FOLDER` trains `tutorial` both ways, in turns on the same machine, and writes one
-JSON. The tutorials' recipe is the loop below: pictures made tensors one by one, batches of 64, Adam at 1e-3, 26 epochs.
+`python -m benchmarks.training --data FOLDER` trains `tutorial` both ways, alternating on the same machine, and
+writes a JSON. The tutorials' recipe: images converted one by one, batches of 64, Adam at 1e-3, 26 epochs.
 """
 
 import argparse
@@ -29,11 +29,11 @@ from train import FAST, train
 
 ROOT = checkpoint.SHIPPED.parent
 NETWORK = "tutorial"
-EPOCHS = 26  # of the tutorials' recipe
+EPOCHS = 26  # in the tutorials' recipe
 
 
 class Baseline:
-    """The tutorials' recipe, an epoch at a time."""
+    """The tutorials' recipe, one epoch at a time."""
 
     def __init__(self, folder: str, device: torch.device) -> None:
         from torchvision.datasets import MNIST
@@ -58,12 +58,12 @@ class Baseline:
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, side: int = 2048) -> float:
-    """Multiply-adds a second of a product of two square matrices: what the machine can do at best."""
+    """Multiply-adds per second of one large matrix product: the most that the machine can do."""
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     times = []
     for _ in range(10):
         start = time.perf_counter()
-        (a @ b).sum().item()  # waits for it
+        (a @ b).sum().item()  # waits for the result
         times.append(time.perf_counter() - start)
     return side**3 / median(times)
 
@@ -73,9 +73,9 @@ def accuracy(model: nn.Module, digits: dataset.Digits) -> float:
 
 
 def measure(folder: str, seeds: int, epochs: int, device: torch.device) -> dict[str, Any]:
-    """`epochs` of the baseline, and between them as many fast runs as there are `seeds`, each timed as a whole.
+    """`epochs` of the baseline, with `seeds` fast runs spread between them.
 
-    A fast run is `train.train`: from first weights to the file that holds the last ones and how they read the test set.
+    A fast run is timed from the initial weights to the checkpoint on disk, test accuracy included.
     """
     torch.set_flush_denormal(True)
     splits = mnist.load(folder)
@@ -115,7 +115,7 @@ def measure(folder: str, seeds: int, epochs: int, device: torch.device) -> dict[
 
 
 def sentences(measured: dict[str, Any]) -> list[str]:
-    """What the README says of it."""
+    """For docs/speed.md."""
     slow, fast, floor = (measured[name] for name in ("baseline", "fast", "floor"))
     seconds, accuracies = mean(run["seconds"] for run in fast), [100 * run["test_accuracy"] for run in fast]
     spread = f" ± {stdev(accuracies):.2f}" if len(fast) > 1 else ""
@@ -133,10 +133,12 @@ def sentences(measured: dict[str, Any]) -> list[str]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="data", help="where MNIST is, or is downloaded to (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=10, help="fast runs (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the tutorials' recipe (default: %(default)s)")
-    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best there is)")
+    parser.add_argument("--data", default="data", help="folder of MNIST, downloaded if absent (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=10, help="number of fast runs (default: %(default)s)")
+    parser.add_argument(
+        "--epochs", type=int, default=EPOCHS, help="epochs of the tutorials' recipe (default: %(default)s)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the fastest there is)")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/training.json", help="(default: %(default)s)")
     args = parser.parse_args()
     if args.seeds < 1 or args.epochs < 1:
@@ -145,9 +147,9 @@ def main() -> None:
         measured = measure(args.data, args.seeds, args.epochs, choose_device(args.device))
         args.output.write_text(json.dumps(measured, indent=1))
     except (ValueError, OSError, FloatingPointError) as error:
-        sys.exit(f"training.py: {error}")
-    except (KeyboardInterrupt, SystemExit):  # by the latter train.train says that it was stopped
-        sys.exit("\nstopped; nothing is written")
+        sys.exit(f"training: {error}")
+    except (KeyboardInterrupt, SystemExit):  # train.train exits when it is interrupted
+        sys.exit("\nStopped. Nothing is written.")
     print("\n".join(sentences(measured)))
 
 

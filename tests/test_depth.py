@@ -1,34 +1,51 @@
-"""The experiment on depth: it walks its whole way, and stopped anywhere it gives the same curves."""
+"""The experiment on depth: it runs every stage, and stopped anywhere it gives the same curves."""
 
 import json
-import subprocess
-import sys
 
-from conftest import ROOT
+import pytest
+import torch
 
-COMMAND = [sys.executable, "-m", "benchmarks.depth", "--smoke", "--epochs", "2", "--seeds", "1", "--device", "cpu"]
-COMMAND += ["--output"]
+from benchmarks import depth
 
 
-def test_killed_and_started_again_it_gives_the_same_curves(tmp_path):
-    whole, broken = tmp_path / "whole.json", tmp_path / "broken.json"
-    subprocess.run([*COMMAND, whole], cwd=ROOT, check=True, capture_output=True)
-    with subprocess.Popen([*COMMAND, broken], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if line.startswith("plain56 seed 0 epoch 1/2"):
-                process.kill()
-    assert not broken.exists()
-    again = subprocess.run([*COMMAND, broken], cwd=ROOT, check=True, capture_output=True, text=True)
-    assert "plain20" not in again.stdout and "plain56 seed 0 epoch 1/2" not in again.stdout
-    first, second = (json.loads(path.read_text()) for path in (whole, broken))
+@pytest.fixture
+def run(monkeypatch):
+    """`python -m benchmarks.depth` in this process."""
+    yield lambda *arguments: (
+        monkeypatch.setattr("sys.argv", ["depth", "--smoke", "--seeds", "1", "--device", "cpu", *map(str, arguments)]),
+        depth.main(),
+    )
+    torch.set_flush_denormal(False)
+
+
+def test_stopped_and_started_again_it_gives_the_same_curves(run, monkeypatch, tmp_path, capsys):
+    whole, stopped = tmp_path / "whole.json", tmp_path / "stopped.json"
+    run("--epochs", 2, "--output", whole)
+    saves, save = [], depth.resume.save
+
+    def save_thrice(path, *state):  # two epochs of plain20 and one of plain56
+        save(path, *state)
+        saves.append(path.stem)
+        if len(saves) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit, match="The same command continues"):
+        patch.setattr(depth.resume, "save", save_thrice)
+        run("--epochs", 2, "--output", stopped)
+    assert saves == ["plain20-0", "plain20-0", "plain56-0"] and not stopped.exists()
+    capsys.readouterr()
+    run("--epochs", 2, "--output", stopped)
+    out = capsys.readouterr().out
+    assert "plain20" not in out and "plain56 seed 0 epoch 1/2" not in out and "plain56 seed 0 epoch 2/2" in out
+    first, second = (json.loads(path.read_text()) for path in (whole, stopped))
     assert first == second
     assert whole.with_suffix(".png").exists()
     assert [run["network"] for run in first["runs"]] == ["plain20", "plain56", "resnet20", "resnet56"]
-    for run in first["runs"]:
-        assert len(run["train_error"]) == len(run["held_out_error"]) == 2
-        assert all(0 <= error <= 1 for error in run["train_error"] + run["held_out_error"])
+    for curves in first["runs"]:
+        assert len(curves["train_error"]) == len(curves["held_out_error"]) == 2
+        assert all(0 <= error <= 1 for error in curves["train_error"] + curves["held_out_error"])
     for network in first["gradients"]:
         assert len(network["at_first"]) == len(network["afterwards"]) == 55
         assert min(network["at_first"]) > 0
-    other = subprocess.run([*COMMAND, broken, "--epochs", "3"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert other.returncode and "other settings" in other.stderr
+    with pytest.raises(SystemExit, match="a run with other settings"):
+        run("--epochs", 3, "--output", stopped)
