@@ -34,7 +34,7 @@ def drop_socks_proxies() -> None:
 def bypass_proxies(*hosts: str) -> None:
     """Requests to these hosts go past any proxy."""
     for name in ("no_proxy", "NO_PROXY"):
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), *hosts]))
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), *(host.strip("[]") for host in hosts)]))
 
 
 def allow_many_connections() -> None:

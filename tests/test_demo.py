@@ -373,6 +373,24 @@ def test_the_environment_names_host_and_port_as_for_any_gradio_app(monkeypatch):
     assert address.choose("localhost", port) == ("localhost", port)
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6")
+def test_an_ipv6_host_is_in_brackets_for_gradio_and_past_any_proxy(monkeypatch):
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError:
+        pytest.skip("this machine has no address ::1")
+    host, _ = address.choose("::1", running.free_port())
+    assert host == "[::1]"
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "example.org")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    environment.bypass_proxies(host)
+    with pytest.raises(httpx.ConnectError) as error:  # of the address itself, where nothing listens
+        httpx.get(f"http://{host}:1/", timeout=60)
+    assert str(error.value.request.url) == "http://[::1]:1/" and os.environ["no_proxy"] == "example.org,::1"
+
+
 def test_a_folder_of_somebody_elses_is_not_cleaned(tmp_path, monkeypatch, refused):
     (tmp_path / "theirs").mkdir()
     (tmp_path / "mine").symlink_to(tmp_path / "theirs")
