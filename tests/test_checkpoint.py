@@ -347,6 +347,7 @@ def test_hostile_files_are_refused_with_less_than_100_megabytes(weights, tmp_pat
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 5
     assert all(int(line.split()[0]) < 100 for line in done.stdout.splitlines()), done.stdout
+    assert "header of more than 4,194,304 bytes" in done.stdout.splitlines()[2]
 
 
 def test_the_longest_history_fits_into_the_header(tmp_path):

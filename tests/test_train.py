@@ -168,6 +168,20 @@ def test_augmentation_has_the_strength_of_its_epoch(few_images, monkeypatch, tmp
     assert strengths == [(0, 3), (1, 3), (2, 3)]
 
 
+def test_every_epoch_has_its_own_order_of_the_images(few_images, monkeypatch, tmp_path):
+    orders, real = [], train.train_one_epoch
+
+    def watched(model, batches, *others):
+        batches = list(batches)
+        orders.append(torch.cat([labels for _, labels in batches]).tolist())
+        return real(model, batches, *others)
+
+    monkeypatch.setattr(train, "train_one_epoch", watched)
+    for seed in (0, 0, 1):
+        assert run(*SMOKE, "--plain", "--epochs", 2, "--seed", seed, "--overwrite", "--output", tmp_path / "a")[1] == ""
+    assert orders[:2] == orders[2:4] and len({tuple(order) for order in orders}) == 4
+
+
 def test_the_optimizer_has_the_learning_rate_and_the_weight_decay_of_the_settings(few_images, monkeypatch, tmp_path):
     rates, decays, real = [], set(), train.train_one_epoch
 
