@@ -8,7 +8,7 @@ import torch
 from test_networks import randomize_batchnorm
 
 from resnet import ARCHITECTURES, Recognizer, create
-from resnet.blocks import Activation, ablated, activations, residual_blocks
+from resnet.blocks import Activation, ablated, activations, copy_sharing_weights, residual_blocks
 
 
 @pytest.fixture(params=[name for name in ARCHITECTURES if not name.startswith("plain")])
@@ -88,6 +88,15 @@ def test_unknown_blocks_and_parts_cannot_be_ablated(image):
         with pytest.raises(ValueError, match=r"layer1\.0, layer1\.1, layer2\.0, layer2\.1"), ablated(model, ablations):
             pass
         assert not hooks(model)
+
+
+def test_a_copy_that_shares_weights_shares_no_hooks():
+    model = create("small").eval()
+    copied = copy_sharing_weights(model)
+    for name, value in model.state_dict().items():
+        assert copied.state_dict()[name].data_ptr() == value.data_ptr()
+    with ablated(copied, [("layer1.0", "F")]):
+        assert hooks(copied) and not hooks(model)
 
 
 def test_maps_are_those_of_the_strongest_channels_on_one_scale_per_row():

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 import train
 from digits import dataset, drawings
-from resnet import checkpoint, resume
+from resnet import checkpoint, create, resume
 from resnet.history import Settings
 
 SMOKE = ("--smoke", "--arch", "tutorial")
@@ -325,6 +325,26 @@ def test_killed_at_a_random_moment_resume_is_exact(tmp_path, pytestconfig):
         if resume.path_of(path).exists():
             assert finish(start("--resume", "--output", path))[0] == 0
         assert equal(checkpoint.load(path), whole)
+
+
+def test_a_restored_optimizer_has_the_memory_format_of_its_parameters(tmp_path):
+    """By another one, a processor may round otherwise."""
+
+    def made():
+        model = create("small").to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(model.parameters())
+        model(torch.rand(2, 1, 28, 28)).sum().backward()
+        optimizer.step()
+        return model, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer)
+
+    saved, restored = made(), made()
+    resume.save(tmp_path / "a", "{}", *saved)
+    resume.load(tmp_path / "a").restore(*restored)
+    for ours, theirs in zip(restored[0].parameters(), saved[0].parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+        for key, value in saved[1].state[theirs].items():
+            assert torch.equal(restored[1].state[ours][key], value)
+            assert restored[1].state[ours][key].stride() == value.stride()
 
 
 @pytest.fixture

@@ -112,6 +112,9 @@ def test_calibration_finds_the_temperature_and_changes_no_answer(batch):
     assert calibrate(model, [(images[:700], labels[:700]), (images[700:], labels[700:])]) == pytest.approx(1 / 1.5, 0.1)
     assert torch.equal(model(images).argmax(dim=1), before)
     assert calibrate(model, [(images, labels)]) == pytest.approx(1, abs=1e-3)
+    with torch.no_grad():
+        model.weight *= 3  # overconfident
+    assert calibrate(model, [(images, labels)]) == pytest.approx(3, rel=1e-3)
 
 
 def test_mnist_is_split_into_55000_5000_and_10000(mnist):
