@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -30,14 +30,16 @@ class Demo(NamedTuple):
 
 
 @contextmanager
-def running_demo(log: Path, port: int, command: Sequence[str] = ("demo.py",)) -> Iterator[Demo]:
+def running_demo(
+    log: Path, port: int, command: Sequence[str] = ("demo.py",), environment: Mapping[str, str] | None = None
+) -> Iterator[Demo]:
     """`python demo.py`, from its first answer on; terminated at the end. Its output goes to `log`, uploads beside it.
 
     Raises `ChildProcessError` where it ends by itself, or does not answer within five minutes.
     """
     url = f"http://127.0.0.1:{port}/"
     arguments = [sys.executable, *command, "--device", "cpu", "--port", str(port)]
-    env = {**os.environ, "GRADIO_TEMP_DIR": str(log.parent / "uploads")}
+    env = {**os.environ, "GRADIO_TEMP_DIR": str(log.parent / "uploads"), **(environment or {})}
     with log.open("w") as output:
         process = subprocess.Popen(arguments, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
     try:

@@ -408,19 +408,19 @@ def test_no_weights_or_no_device_is_one_sentence(tmp_path, refused):
 # A demo that starts where little is allowed: proxies that lead nowhere, 1,024 open files
 
 
+FOLDER_BYTES = 20 * 2**20
+
+
 @pytest.fixture(scope="module")
 def confined(tmp_path_factory):
-    """-> (demo, its log), with proxies in its environment and a soft limit of 1,024 open files."""
+    """-> (demo, its log), with proxies in its environment, 1,024 open files by its soft limit, and a small folder."""
     log = tmp_path_factory.mktemp("confined") / "log"
     proxies = {"http_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "socks5://a:1"}
-    command = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (1024, r.getrlimit(r.RLIMIT_NOFILE)[1]))"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("no_proxy", raising=False)
-        patch.delenv("NO_PROXY", raising=False)
-        for name, value in proxies.items():
-            patch.setenv(name, value)
-        with running.running_demo(log, running.free_port(), ("-c", f"{command}; import demo; demo.main()")) as started:
-            yield started, log
+    environment = proxies | {"no_proxy": "", "NO_PROXY": ""}
+    command = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (1024, r.getrlimit(r.RLIMIT_NOFILE)[1])); "
+    command += f"from serving import limits; limits.FOLDER_BYTES = {FOLDER_BYTES}; import demo; demo.main()"
+    with running.running_demo(log, running.free_port(), ("-c", command), environment) as started:
+        yield started, log
 
 
 @pytest.fixture
@@ -454,6 +454,19 @@ def test_1100_idle_connections_hold_nobody_up(confined, many_files):
     finally:
         for connection in idle:
             connection.close()
+
+
+def test_the_folder_of_uploads_stays_within_its_bound(confined):
+    started, log = confined
+    with httpx.Client(base_url=f"{started.url}gradio_api/", timeout=300, trust_env=False) as client:
+        for number in range(8):
+            assert client.post("upload", files={"files": (f"{number}.png", bytes([number]) * 5 * 2**20)}).is_success
+    files = [path for path in (log.parent / "uploads").rglob("*") if path.is_file()]
+    end = time.monotonic() + 60
+    while sum(path.stat().st_size for path in files if path.exists()) > FOLDER_BYTES:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert any(path.name == "7.png" for path in files if path.exists())  # the newest stays
 
 
 def test_three_large_uploads_at_once_take_less_than_one_and_a_half_gigabytes(confined, tmp_path):
@@ -522,7 +535,7 @@ def test_where_no_more_connections_can_be_accepted_the_log_stays_short_and_it_se
 
 def test_a_greedy_visitor_does_not_starve_the_others():
     waits = serving.beside_a_greedy_one(seconds=3)
-    assert waits["beside_ms"] < 2 * waits["alone_ms"]
+    assert waits["beside_ms"] < 3 * waits["alone_ms"]  # 1.3 to 1.9 as measured; 4.4 where drawings were judged by bytes
 
 
 def test_many_visitors_leave_nothing_behind(pytestconfig):
