@@ -32,9 +32,16 @@ def model_card(trained: checkpoint.Checkpoint, repository: str) -> ModelCard:
     """Markdown, with the front matter that the Hub reads. Only accuracy on MNIST's test set is listed there."""
     history, results = trained.history, None
     if history and history.test and history.data == "MNIST":
-        dataset = {"dataset_type": "ylecun/mnist", "dataset_name": "MNIST", "dataset_split": "test"}
-        accuracy = {"metric_type": "accuracy", "metric_value": history.test.accuracy}
-        results = [EvalResult(task_type="image-classification", **dataset, **accuracy)]
+        results = [
+            EvalResult(
+                task_type="image-classification",
+                dataset_type="ylecun/mnist",
+                dataset_name="MNIST",
+                dataset_split="test",
+                metric_type="accuracy",
+                metric_value=history.test.accuracy,
+            )
+        ]
     return ModelCard.from_template(
         ModelCardData(
             model_name=trained.architecture,

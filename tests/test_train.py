@@ -557,6 +557,6 @@ def test_a_short_run_on_a_part_of_mnist_reads_most_of_it(mnist, monkeypatch, tmp
     counts = (10_000, 1000, 2000)
     few = [dataset.Digits(*(part[:n] for part in digits)) for digits, n in zip(mnist, counts, strict=True)]
     monkeypatch.setattr(train.mnist, "load", lambda root: dataset.Splits(*few))
-    monkeypatch.setattr(train, "SCRAWLS", 200)
+    monkeypatch.setattr(train, "DRAWN", 200)
     assert run("--arch", "tutorial", "--epochs", 2, "--batch-size", 64, "--output", tmp_path / "a")[1] == ""
     assert checkpoint.load(tmp_path / "a").history.test.accuracy > 0.9
