@@ -200,6 +200,15 @@ def test_inside_is_given_the_maps_of_the_open_blocks(app):
     assert [block["name"] for block in blocks if block["maps"]] == ["layer1.1"]
 
 
+def test_of_many_blocks_the_last_of_each_stage_is_open_at_first(monkeypatch):
+    names = ["layer1.0", "layer1.1", "layer1.2", "layer2.0", "layer2.1"]
+    blocks = [SimpleNamespace(name=name, ratio=1.0, maps=dict) for name in names]
+    menu = Menu(SHIPPED / "small.safetensors", "cpu")
+    monkeypatch.setattr(menu, "recognizer", lambda _: SimpleNamespace(look=lambda *_: blocks))
+    shown = menu.look(ink.blank(), "small", (), None)
+    assert [block["name"] for block in shown if block["maps"] is not None] == ["layer1.2", "layer2.1"]
+
+
 def test_a_bug_is_a_sentence_on_the_page_and_a_traceback_in_the_log(app, monkeypatch, capsys):
     monkeypatch.setattr(Menu, "read", lambda *_: 1 / 0)
     assert "server failed" in app.ask_component({"network": "small", "strokes": DRAWINGS[2]}).json()["error"]
