@@ -391,6 +391,8 @@ def test_an_ipv6_host_is_in_brackets_for_gradio_and_past_any_proxy(monkeypatch):
         pytest.skip("this machine has no address ::1")
     host, _ = address.choose("::1", running.free_port())
     assert host == "[::1]"
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ValueError, match="in use"):
+        address.choose("::1", taken.getsockname()[1])  # Gradio tries the port on 127.0.0.1, whatever the host
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "example.org")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
