@@ -55,9 +55,12 @@ def on_first_process(function: Callable[[], T]) -> T:
             results = [(function(),)]
         except (Exception, SystemExit):
             dist.broadcast_object_list(results)
+            for other in range(1, world_size()):
+                dist.recv(torch.zeros(1), other)  # has heard of it: an earlier exit could break its connection
             raise
     dist.broadcast_object_list(results)
     if results[0] is None:
+        dist.send(torch.zeros(1), 0)
         sys.exit(1)  # silently: the first process says why
     return results[0][0]
 

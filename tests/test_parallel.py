@@ -122,7 +122,7 @@ def test_ctrl_c_stops_all_and_resume_is_exact(together, tmp_path):
 def test_when_the_first_process_fails_it_says_why_and_all_exit_with_1(tmp_path):
     arguments = ("--smoke", "--device", "abacus", "--output", tmp_path / "a")
     (first, _, sentence), (second, out, silence) = run_two("train.py", *arguments)
-    assert first == second == 1
+    assert first == second == 1, sentence + silence
     assert sentence.startswith("train.py: There is no device 'abacus' here. Available: ")
     assert out == silence == ""
 
